@@ -1,0 +1,1 @@
+"""The services that keep jobs, each in a folder of its own, loaded by URL scheme only."""

@@ -1,0 +1,319 @@
+"""The backend port: what a service that keeps jobs must do, said in the words of jobs.
+
+Every verb takes and returns batches of frozen values, and may be repeated: a lost reply changes nothing.
+Times come from the backend's own clock; `now` exists for tests only. `narrowboat.testing.conformance` is
+the definition of the behaviour; this page is its summary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..core.decide import Settlement
+from ..core.job import Claim, Enqueued, Job, JobSummary, NewJob, Progress
+from ..core.states import State
+from ..core.task import Manifest, TaskSpec
+
+TURN = 16  # jobs taken from one lane before the next lane has its turn
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend can do. What it cannot is refused at enqueue or start-up with a clear error."""
+
+    name: str
+    is_shared: bool = True  # other processes see the same jobs
+    has_transactional_enqueue: bool = False  # `into=` takes the caller's own connection
+    max_delay_s: float | None = None  # None: any delay
+
+
+class ClaimRef(msgspec.Struct, frozen=True):
+    """Names a claim."""
+
+    id: str
+    token: int
+
+
+class Want(msgspec.Struct, frozen=True):
+    """A wish for at most `n` jobs of `queue`, only of these tasks."""
+
+    queue: str
+    tasks: frozenset[str]
+    n: int
+
+
+class ProgressReport(msgspec.Struct, frozen=True):
+    """The latest progress of a running attempt."""
+
+    id: str
+    token: int
+    progress: Progress
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One round trip of a worker: what ended, what began, how far the rest is, what it wants next.
+
+    `seq` rises by one with every new step of this worker; a step sent again carries the same number and
+    gets the same answer. Numbers start at 1.
+    """
+
+    worker: str
+    seq: int
+    settled: tuple[Settlement, ...] = ()
+    started: tuple[ClaimRef, ...] = ()
+    progress: tuple[ProgressReport, ...] = ()
+    wants: tuple[Want, ...] = ()
+
+
+class StepReply(msgspec.Struct, frozen=True, kw_only=True):
+    """refused: ids of settlements whose claim was no longer this worker's (nothing was changed for them).
+    claimed: new claims. cancelled: ids of this worker's running jobs whose cancel was asked for, every time
+    until they are settled. more: whether more work of the wanted kind waits.
+    look_again_in_s: when the next scheduled job comes due, if one does.
+    """
+
+    refused: tuple[str, ...] = ()
+    claimed: tuple[Claim, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    more: bool = False
+    look_again_in_s: float | None = None
+
+
+class Extended(msgspec.Struct, frozen=True, kw_only=True):
+    """lost: claims named by the worker that are no longer its own. cancelled: as in StepReply."""
+
+    lost: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+
+class Wakeup(msgspec.Struct, frozen=True):
+    """Why a wait ended: there is work, or the count of cancels asked of this worker moved."""
+
+    work: bool
+    cancels: int
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a worker is. `boot` and `pid_namespace` tell a neighbour whether it can look for the process."""
+
+    id: str  # unique to one life of one worker process
+    host: str
+    pid: int
+    pid_started: int = 0  # field 22 of /proc/PID/stat: tells a process from a later one of the same pid
+    boot: str = ""
+    pid_namespace: int = 0
+    queues: dict[str, int] = {}  # queue -> slots
+    slots: int = 0
+    lease_s: float = 30.0
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as the backend knows it."""
+
+    info: WorkerInfo
+    tasks: tuple[str, ...]
+    seen_at: float
+    lease_until: float
+    running: int
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """What shuts lanes. `scope` is "queue:<name>" or "task:<name>"; `until` is when it opens by itself."""
+
+    scope: str
+    kind: str = "pause"
+    reason: str = ""
+    until: float | None = None
+    since: float = 0.0
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs `find` returns; None means any."""
+
+    states: frozenset[State] | None = None
+    task: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs, newest first, and the cursor of the next page (None on the last)."""
+
+    jobs: tuple[JobSummary, ...]
+    next: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person changes when a job is retried; None leaves it."""
+
+    args: bytes | None = None
+    queue: str | None = None
+    priority: int | None = None
+    delay_s: float = 0.0
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue in numbers."""
+
+    queue: str
+    counts: dict[State, int]
+    oldest_waiting_s: float | None = None  # age of the oldest queued job
+    workers: int = 0  # live workers that consume it
+    gates: tuple[Gate, ...] = ()
+    unknown_tasks: tuple[str, ...] = ()  # tasks with waiting jobs that no live worker knows
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long finished records stay: by age, then by number per queue, oldest first."""
+
+    keep_s: float = 86_400.0  # succeeded and cancelled
+    keep_max: int = 100_000  # per queue
+    dead_s: float = 30 * 86_400.0
+    dead_max: int = 10_000  # per queue
+
+
+class Backend(ABC):
+    """A service that keeps jobs. Safe to call from any thread, and after a fork."""
+
+    capabilities: Capabilities
+    location: str  # for people: the URL with passwords removed, or an absolute path
+
+    @abstractmethod
+    def enqueue(
+        self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None
+    ) -> list[Enqueued]:
+        """Write jobs, all or none, in order. Durable when it returns.
+
+        A job whose id is there already, or whose key is held by another job of the same task, is not
+        written; the answer names the job that is there. A key is held while its job is waiting
+        (key_for "waiting"), not finished ("active"), or not finished or less than so many seconds past
+        success (a number); the job that asks decides by its own `key_for`.
+        Raises BackendUnavailable within a bounded wait when it cannot write.
+        """
+
+    @abstractmethod
+    def step(self, step: Step, now: float | None = None) -> StepReply:
+        """Settle, note starts and progress, and claim, in one atomic round trip.
+
+        Settlements are compare-and-set by token. A settlement carries the jobs that its task enqueued:
+        they are written in the same step, and not at all if the settlement is refused. Claims: for each
+        want, scheduled jobs that are due are queued first (boundedly many); then priority first, then
+        lanes in turn, at most TURN jobs a turn, oldest first within a lane. Shut lanes give nothing.
+        Raises UnknownWorker when the worker has not published or was forgotten.
+        """
+
+    @abstractmethod
+    def extend(
+        self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None
+    ) -> Extended:
+        """Renew the lease of a worker, which names all that it holds.
+
+        Claims of steps up to `seq` (the last whose reply the worker saw) that it does not name are
+        released, uncharged: their reply was lost. Raises UnknownWorker as `step` does.
+        """
+
+    @abstractmethod
+    def rescue(
+        self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None
+    ) -> list[Claim]:
+        """Take over claims of workers whose lease is over, and of the workers in `dead` (known to be gone).
+
+        Each comes back as a claim of `worker` with a new token, `started` as last reported, and
+        `lost_worker`; the caller settles it as a crash if it had started, else releases it. Workers
+        left without claims are forgotten.
+        """
+
+    @abstractmethod
+    def wait(
+        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0
+    ) -> Wakeup:
+        """Sleep until one of `wants` could be met, or more than `cancels` cancels were asked of this worker
+        since it published, or the time is up. Level-triggered; costs nothing while it sleeps.
+        Scheduled jobs that come due do not end it (look_again_in_s is for that).
+        """
+
+    @abstractmethod
+    def watch(
+        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None
+    ) -> list[JobSummary]:
+        """Sleep until a named job has a revision above the one given (0: any), or the time is up.
+
+        Returns all that changed; jobs that do not exist never do.
+        """
+
+    @abstractmethod
+    def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
+        """The jobs of these ids, in order."""
+
+    @abstractmethod
+    def find(
+        self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None
+    ) -> Page:
+        """Jobs that match, newest enqueued first; `after` is the cursor of the page before."""
+
+    @abstractmethod
+    def find_key(self, task: str, key: str) -> str | None:
+        """The id of the latest job of `task` that was enqueued with this key, while its record is kept."""
+
+    @abstractmethod
+    def place(self, id: str) -> int | None:
+        """How many queued jobs of its own lane stand before a queued job, from 0; None for other states."""
+
+    @abstractmethod
+    def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
+        """Cancel: a waiting job at once, a running one by asking its worker. Returns the state of each job
+        afterwards (running: asked for), None for an unknown id. Finished jobs stay as they are.
+        """
+
+    @abstractmethod
+    def retry(
+        self, ids: Sequence[str], change: Change | None = None, now: float | None = None
+    ) -> list[bool]:
+        """Queue dead or cancelled jobs again with fresh attempts; their history stays. False: not retried."""
+
+    @abstractmethod
+    def gates(self, now: float | None = None) -> list[Gate]:
+        """The gates that are shut now."""
+
+    @abstractmethod
+    def shut(self, gate: Gate, now: float | None = None) -> None:
+        """Shut a gate everywhere, at once, durably; the same scope again replaces it."""
+
+    @abstractmethod
+    def open(self, scope: str, now: float | None = None) -> bool:
+        """Open a gate; False if it was open."""
+
+    @abstractmethod
+    def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
+        """Make a worker known, with a fresh lease, and its tasks; repeatable. The newest manifest wins."""
+
+    @abstractmethod
+    def leave(self, worker: str, now: float | None = None) -> None:
+        """Forget a worker; what it still holds is released, uncharged. Unknown workers are no error."""
+
+    @abstractmethod
+    def workers(self, now: float | None = None) -> list[WorkerView]:
+        """The workers that have published and not left, lease over or not."""
+
+    @abstractmethod
+    def published(self, names: Sequence[str] | None = None) -> dict[str, TaskSpec]:
+        """The newest published spec of each task, by name; all tasks for None."""
+
+    @abstractmethod
+    def stats(self, now: float | None = None) -> list[QueueStats]:
+        """Every queue that has jobs, a gate or a live worker, by name."""
+
+    @abstractmethod
+    def purge(self, retention: Retention, limit: int = 1000, now: float | None = None) -> int:
+        """Delete at most about `limit` finished records that are past their retention; returns how many."""
+
+    @abstractmethod
+    def audit(self) -> list[str]:
+        """What is wrong in the stored structures, one sentence each; empty when all is well."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up connections and end waits; legal twice."""
