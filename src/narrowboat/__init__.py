@@ -1,0 +1,1 @@
+"""Background workers for Python web applications."""
