@@ -1,1 +1,97 @@
-"""Background workers for Python web applications."""
+"""Background workers for Python web applications.
+
+Names are loaded when first used, so that `narrowboat --help` and an executor pay only for what they touch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import App as App
+    from .app import JobHandle as JobHandle
+    from .app import PreparedJob as PreparedJob
+    from .app import Task as Task
+    from .core.context import RunningJob as RunningJob
+    from .core.context import current_job as current_job
+    from .core.context import progress as progress
+    from .core.errors import (
+        BackendUnavailable as BackendUnavailable,
+    )
+    from .core.errors import (
+        BadArguments as BadArguments,
+    )
+    from .core.errors import (
+        Cancel as Cancel,
+    )
+    from .core.errors import (
+        ConfigError as ConfigError,
+    )
+    from .core.errors import (
+        JobFailed as JobFailed,
+    )
+    from .core.errors import (
+        JobNotFinished as JobNotFinished,
+    )
+    from .core.errors import (
+        NarrowboatError as NarrowboatError,
+    )
+    from .core.errors import (
+        PayloadTooLarge as PayloadTooLarge,
+    )
+    from .core.errors import (
+        RetryIn as RetryIn,
+    )
+    from .core.errors import (
+        Snooze as Snooze,
+    )
+    from .core.errors import (
+        Stopping as Stopping,
+    )
+    from .core.errors import (
+        UnknownJob as UnknownJob,
+    )
+    from .core.errors import (
+        UnknownTask as UnknownTask,
+    )
+    from .core.errors import (
+        WaitTimeout as WaitTimeout,
+    )
+    from .core.retry import Retry as Retry
+    from .core.states import State as State
+
+_HOMES = {
+    "app": ("App", "JobHandle", "PreparedJob", "Task"),
+    "core.context": ("RunningJob", "current_job", "progress"),
+    "core.errors": (
+        "BackendUnavailable",
+        "BadArguments",
+        "Cancel",
+        "ConfigError",
+        "JobFailed",
+        "JobNotFinished",
+        "NarrowboatError",
+        "PayloadTooLarge",
+        "RetryIn",
+        "Snooze",
+        "Stopping",
+        "UnknownJob",
+        "UnknownTask",
+        "WaitTimeout",
+    ),
+    "core.retry": ("Retry",),
+    "core.states": ("State",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'narrowboat' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

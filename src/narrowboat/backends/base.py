@@ -66,6 +66,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     started: tuple[ClaimRef, ...] = ()
     progress: tuple[ProgressReport, ...] = ()
     wants: tuple[Want, ...] = ()
+    most: int | None = None  # claims over all wants together, which are served in the order given
 
 
 class StepReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,9 +183,7 @@ class Backend(ABC):
     location: str  # for people: the URL with passwords removed, or an absolute path
 
     @abstractmethod
-    def enqueue(
-        self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None
-    ) -> list[Enqueued]:
+    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
         """Write jobs, all or none, in order. Durable when it returns.
 
         A job whose id is there already, or whose key is held by another job of the same task, is not
@@ -206,9 +205,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def extend(
-        self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None
-    ) -> Extended:
+    def extend(self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None) -> Extended:
         """Renew the lease of a worker, which names all that it holds.
 
         Claims of steps up to `seq` (the last whose reply the worker saw) that it does not name are
@@ -216,9 +213,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def rescue(
-        self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None
-    ) -> list[Claim]:
+    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
         """Take over claims of workers whose lease is over, and of the workers in `dead` (known to be gone).
 
         Each comes back as a claim of `worker` with a new token, `started` as last reported, and
@@ -227,18 +222,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def wait(
-        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0
-    ) -> Wakeup:
+    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
         """Sleep until one of `wants` could be met, or more than `cancels` cancels were asked of this worker
         since it published, or the time is up. Level-triggered; costs nothing while it sleeps.
         Scheduled jobs that come due do not end it (look_again_in_s is for that).
         """
 
     @abstractmethod
-    def watch(
-        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None
-    ) -> list[JobSummary]:
+    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
         """Sleep until a named job has a revision above the one given (0: any), or the time is up.
 
         Returns all that changed; jobs that do not exist never do.
@@ -249,9 +240,7 @@ class Backend(ABC):
         """The jobs of these ids, in order."""
 
     @abstractmethod
-    def find(
-        self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None
-    ) -> Page:
+    def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
         """Jobs that match, newest enqueued first; `after` is the cursor of the page before."""
 
     @abstractmethod
@@ -269,9 +258,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def retry(
-        self, ids: Sequence[str], change: Change | None = None, now: float | None = None
-    ) -> list[bool]:
+    def retry(self, ids: Sequence[str], change: Change | None = None, now: float | None = None) -> list[bool]:
         """Queue dead or cancelled jobs again with fresh attempts; their history stays. False: not retried."""
 
     @abstractmethod

@@ -35,9 +35,7 @@ def decide(claim: Claim, outcome: Outcome, policy: RetryPolicy, rng: Callable[[]
     """What becomes of a job after this outcome, under this policy. Pure; the worker adds times and logs."""
     match outcome:
         case Succeeded(result):
-            return Settlement(
-                id=claim.id, token=claim.token, to=State.SUCCEEDED, outcome="succeeded", result=result
-            )
+            return Settlement(id=claim.id, token=claim.token, to=State.SUCCEEDED, outcome="succeeded", result=result)
         case Snoozed(delay_s):
             return _settle(claim, State.SCHEDULED, "snoozed", delay_s=delay_s)
         case Cancelled(reason):

@@ -18,7 +18,9 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
     def bounded(self) -> ErrorInfo:
         """The same with every text cut to its limit; the end of a traceback is what is kept."""
         return ErrorInfo(
-            type=self.type[:200], message=self.message[:MAX_MESSAGE], traceback=self.traceback[-MAX_TRACEBACK:]
+            type=self.type[:200],
+            message=self.message[:MAX_MESSAGE],
+            traceback=self.traceback[-MAX_TRACEBACK:],
         )
 
     def in_one_line(self) -> str:

@@ -40,6 +40,8 @@ TRANSITIONS: tuple[Move, ...] = (
     Move(State.RUNNING, "release", State.QUEUED),
     Move(State.DEAD, "retry", State.QUEUED),
     Move(State.CANCELLED, "retry", State.QUEUED),
+    Move(State.DEAD, "retry: with a delay", State.SCHEDULED),
+    Move(State.CANCELLED, "retry: with a delay", State.SCHEDULED),
 )
 
 FINAL = frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED})

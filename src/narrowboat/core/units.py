@@ -38,7 +38,9 @@ def size(value: int | str) -> int:
     return int(value)
 
 
-def _sum_of_parts(text: str, units: dict[str, float] | dict[str, int], *, bare: float, kind: str, example: str) -> float:
+def _sum_of_parts(
+    text: str, units: dict[str, float] | dict[str, int], *, bare: float, kind: str, example: str
+) -> float:
     total, at = 0.0, 0
     while at < len(text):
         part = _NUMBER_UNIT.match(text, at)

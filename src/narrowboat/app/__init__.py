@@ -1,0 +1,6 @@
+"""Register tasks, enqueue jobs, find them again."""
+
+from .app import App as App
+from .handle import JobHandle as JobHandle
+from .task import PreparedJob as PreparedJob
+from .task import Task as Task

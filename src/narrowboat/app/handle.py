@@ -1,0 +1,132 @@
+"""A job seen from the side that enqueued it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from ..core.errors import JobFailed, JobNotFinished, UnknownJob, WaitTimeout
+from ..core.job import Job, Progress
+from ..core.states import State
+from ..core.units import in_words, seconds
+
+if TYPE_CHECKING:
+    from .app import App
+
+R = TypeVar("R")
+
+
+class JobHandle(Generic[R]):
+    """A job by its id. What it shows is read when first asked for, and again by `refresh()`.
+
+    created: False when enqueue found the job of the same key instead of making one.
+    """
+
+    def __init__(self, app: App, job_id: str, *, created: bool = True, record: Job | None = None) -> None:
+        self._app, self.id, self.created, self._record = app, job_id, created, record
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobHandle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def record(self) -> Job:
+        """Everything known about the job, as last read. Raises UnknownJob."""
+        return self._record or self.refresh()._must()
+
+    @property
+    def state(self) -> State:
+        """The state as last read."""
+        return self.record.state
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the task last reported, None before it did."""
+        return self.record.progress
+
+    @property
+    def attempts(self) -> int:
+        """Attempts begun so far."""
+        return self.record.attempts
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state as last read is final."""
+        return self.record.is_finished
+
+    @property
+    def result(self) -> R:
+        """What the task returned, as its annotation says.
+
+        Raises JobNotFinished before the end, JobFailed if the job ended dead or cancelled. Reads the job
+        again unless it is known to have ended.
+        """
+        if not self.record.is_finished:
+            self.refresh()
+        record = self.record
+        if record.state is State.SUCCEEDED:
+            return cast(R, self._app.decode_result(record.task, record.result))
+        if record.is_finished:
+            raise JobFailed(self.id, record.state, record.reason)
+        raise JobNotFinished(f"job {self.id} is {record.state}; its result is there when it has succeeded")
+
+    def refresh(self) -> JobHandle[R]:
+        """Read the job again. Raises UnknownJob when its record is gone."""
+        [self._record] = self._app.backend.get([self.id])
+        self._must()
+        return self
+
+    def wait(self, timeout: float | str | timedelta = "1m") -> JobHandle[R]:
+        """Sleep until the job has ended, whichever way; at most `timeout`. Raises WaitTimeout, UnknownJob."""
+        limit_s = seconds(timeout)
+        until = time.monotonic() + limit_s
+        self.refresh()
+        while not self.record.is_finished:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(f"job {self.id} is still {self.state} after {in_words(limit_s)}; it goes on")
+            self._app.backend.watch({self.id: self.record.revision}, min(left, 5.0))
+            self.refresh()
+        return self
+
+    def cancel(self, reason: str = "") -> State:
+        """Cancel the job: at once if it waits; a running one is stopped by its worker within about a second.
+
+        Returns the state after the request. A finished job stays as it is. Raises UnknownJob.
+        """
+        [state] = self._app.backend.cancel([self.id], reason)
+        if state is None:
+            raise _unknown(self.id)
+        self._record = None
+        return state
+
+    async def arefresh(self) -> JobHandle[R]:
+        """`refresh` for async code."""
+        return await asyncio.to_thread(self.refresh)
+
+    async def await_(self, timeout: float | str | timedelta = "1m") -> JobHandle[R]:
+        """`wait` for async code."""
+        return await asyncio.to_thread(self.wait, timeout)
+
+    async def acancel(self, reason: str = "") -> State:
+        """`cancel` for async code."""
+        return await asyncio.to_thread(self.cancel, reason)
+
+    def _must(self) -> Job:
+        if self._record is None:
+            raise _unknown(self.id)
+        return self._record
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"no job has the id {job_id!r}: it never existed here, or its record was purged")
+
+
+AnyJob = JobHandle[Any]

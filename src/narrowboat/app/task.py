@@ -1,0 +1,227 @@
+"""A task: a plain callable that can also be enqueued."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from ..core import codec, keys
+from ..core.arguments import Signature
+from ..core.errors import ConfigError
+from ..core.ids import new_job_id
+from ..core.job import MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob
+from ..core.retry import Retry
+from ..core.task import TaskSpec
+from ..core.units import seconds
+from .handle import JobHandle
+
+if TYPE_CHECKING:
+    from .app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may differ from one job of a task to the next."""
+
+    queue: str
+    priority: int = 0
+    run_after: float | str | timedelta | datetime = 0.0
+    key: str | Callable[..., str] | None = None
+    key_for: str | float = "active"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: Sequence[str] = ()
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if not MIN_PRIORITY <= self.priority <= MAX_PRIORITY:
+            raise ConfigError(f"priority {self.priority}: give {MIN_PRIORITY} to {MAX_PRIORITY}, higher first")
+        if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
+            raise ConfigError(f"run_after {self.run_after}: a date needs a time zone to be a point in time")
+        if isinstance(self.tags, str):
+            raise ConfigError(f"tags={self.tags!r}: give a list of texts")
+
+    def when(self) -> tuple[float, float | None]:
+        """(delay in seconds, point in time or None)."""
+        if isinstance(self.run_after, datetime):
+            return 0.0, self.run_after.timestamp()
+        return seconds(self.run_after), None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob(Generic[R]):
+    """A job that has been checked but not written; give it to `App.enqueue_many`."""
+
+    new: NewJob
+
+
+class Task(Generic[P, R]):
+    """A registered function. Calling it runs it here, as if it were not decorated."""
+
+    def __init__(
+        self,
+        app: App,
+        function: Callable[P, R],
+        spec: TaskSpec,
+        signature: Signature,
+        retry: Retry,
+        options: Options,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self._app, self._function, self.spec = app, function, spec
+        self._signature, self._retry, self._options = signature, retry, options
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._function(*args, **kwargs)
+
+    @property
+    def name(self) -> str:
+        """The import path, or what `name=` says."""
+        return self.spec.name
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Write one job with these arguments; durable when it returns.
+
+        Raises BadArguments, PayloadTooLarge, BackendUnavailable.
+        """
+        return self._app.enqueue(self._prepare(self._options, args, kwargs))
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """`enqueue` for async code."""
+        return await asyncio.to_thread(self._app.enqueue, self._prepare(self._options, args, kwargs))
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
+        """A checked job for `App.enqueue_many`."""
+        return self._prepare(self._options, args, kwargs)
+
+    def using(
+        self,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        run_after: float | str | timedelta | datetime | None = None,
+        key: str | Callable[..., str] | None = None,
+        key_for: float | str | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Sequence[str] | None = None,
+        summary: str | None = None,
+    ) -> BoundTask[P, R]:
+        """This task with other options, for the jobs enqueued through what is returned.
+
+        run_after: a delay ("10m", seconds, timedelta) or a point in time with a zone.
+        key: a text, a template such as "cat-{width}", "arguments", or a function of the arguments.
+        key_for: "waiting", "active", or a duration after success.
+        summary: one line for people; a template, too.
+        """
+        given = {
+            "queue": queue,
+            "priority": priority,
+            "run_after": run_after,
+            "key": key,
+            "key_for": None if key_for is None else keys.hold(key_for),
+            "headers": headers,
+            "tags": tags,
+            "summary": summary,
+        }
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return BoundTask(self, replace(self._options, **changed))
+
+    def find(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R] | None:
+        """The latest job with the key of these arguments, or None: is it done, or being done?
+
+        Raises ConfigError when the task has no `key=`.
+        """
+        return self._find(self._options, args, kwargs)
+
+    def run(self, args: bytes) -> bytes:
+        """For executors: check, call, and give the result as JSON, empty for None."""
+        result = self._function(**self._signature.decode(args))  # type: ignore[call-arg]
+        if result is None:
+            return b""
+        data = codec.encode(result)
+        codec.refuse_large(data, f"result of {self.name}")
+        return data
+
+    def covers(self, error: BaseException) -> bool:
+        """Whether the task's Retry covers this error."""
+        return self._retry.covers(error)
+
+    def decode_result(self, data: bytes) -> Any:
+        """A result as the function's return annotation says."""
+        return self._signature.decode_result(data)
+
+    def _prepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
+        data = self._signature.encode(args, kwargs)
+        delay_s, due = options.when()
+        return PreparedJob(
+            NewJob(
+                id=new_job_id(self.name),
+                task=self.name,
+                queue=options.queue,
+                args=data,
+                priority=options.priority,
+                delay_s=delay_s,
+                due=due,
+                key=self._key(options, data, args, kwargs),
+                key_for=options.key_for,
+                headers=dict(options.headers),
+                tags=tuple(options.tags),
+                summary=self._summary(options, data),
+            )
+        )
+
+    def _key(self, options: Options, data: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        if options.key is None:
+            return None
+        if callable(options.key):
+            key = options.key(*args, **kwargs)
+        elif options.key == keys.ARGUMENTS:
+            key = keys.name_of(self._signature.all_values(data))
+        else:
+            key = keys.fill(options.key, self._signature.all_values(data), f"key of {self.name}")
+        return keys.checked(key, f"key of {self.name}")
+
+    def _summary(self, options: Options, data: bytes) -> str:
+        if not options.summary:
+            return ""
+        where = f"summary of {self.name}"
+        return keys.fill(options.summary, self._signature.all_values(data), where)[:MAX_SUMMARY]
+
+    def _find(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle[R] | None:
+        key = self._key(options, self._signature.encode(args, kwargs), args, kwargs)
+        if key is None:
+            raise ConfigError(f'task {self.name} has no key to find jobs by; declare one, such as key="arguments"')
+        found = self._app.backend.find_key(self.name, key)
+        return JobHandle(self._app, found, created=False) if found else None
+
+
+class BoundTask(Generic[P, R]):
+    """A task with options for the next jobs; see `Task.using`."""
+
+    def __init__(self, task: Task[P, R], options: Options) -> None:
+        self._task, self._options = task, options
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """As `Task.enqueue`, with these options."""
+        return self._task._app.enqueue(self.job(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """`enqueue` for async code."""
+        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
+        """As `Task.job`, with these options."""
+        return self._task._prepare(self._options, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+
+    def find(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R] | None:
+        """As `Task.find`, with these options."""
+        return self._task._find(self._options, args, kwargs)  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,100 @@
+"""Why is this job not running? There is always an answer."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from ..backends.base import Backend, Gate, WorkerView
+from ..core.errors import UnknownJob
+from ..core.job import Job
+from ..core.states import State
+from ..core.units import in_words
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """code: short and stable, for programs. text: a sentence for people. place: jobs ahead in its lane."""
+
+    code: str
+    text: str
+    state: State
+    place: int | None = None
+
+
+def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
+    """Ask the backend what it takes to answer. Raises UnknownJob."""
+    now = time.time() if now is None else now
+    [job] = backend.get([job_id])
+    if job is None:
+        raise UnknownJob(f"no job has the id {job_id!r}: it never existed here, or its record was purged")
+    if job.state is State.QUEUED:
+        live = [worker for worker in backend.workers() if worker.lease_until >= now]
+        return explain_queued(
+            job, live, backend.gates(), job.task in backend.published([job.task]), backend.place(job.id)
+        )
+    return explain(job, now)
+
+
+def explain(job: Job, now: float) -> Reason:
+    """The answer for a job that is in no line."""
+    match job.state:
+        case State.SCHEDULED:
+            due_in = in_words(max(0.0, (job.due_at or now) - now))
+            spent = f" after {job.attempts} attempts" if job.attempts else ""
+            last = (
+                f"; the last one: {job.history[-1].error.in_one_line()}"
+                if job.history and job.history[-1].error
+                else ""
+            )
+            return _reason(job, "scheduled", f"it is due in {due_in}{spent}{last}")
+        case State.RUNNING if job.is_cancel_asked:
+            return _reason(job, "cancelling", f"it runs on {job.worker}, and is being cancelled")
+        case State.RUNNING if job.started_at is None:
+            return _reason(job, "claimed", f"{job.worker} has claimed it and begins it next")
+        case State.RUNNING:
+            ran = in_words(max(0.0, now - (job.started_at or now)))
+            return _reason(job, "running", f"it is running, for {ran}, on {job.worker}")
+        case State.DEAD:
+            return _reason(
+                job, "dead", f"its attempts are spent; a person may retry it. Last: {job.reason or 'no reason'}"
+            )
+        case State.CANCELLED:
+            return _reason(job, "cancelled", f"it was cancelled: {job.reason or 'no reason given'}")
+        case _:
+            return _reason(job, "succeeded", "it has succeeded")
+
+
+def explain_queued(
+    job: Job, live: list[WorkerView], gates: list[Gate], is_published: bool, place: int | None
+) -> Reason:
+    """The answer for a job that waits in its lane, the first that applies."""
+    shut = next((gate for gate in gates if gate.scope in (f"queue:{job.queue}", f"task:{job.task}")), None)
+    if shut is not None:
+        reason = f": {shut.reason}" if shut.reason else ""
+        return _reason(job, "paused", f"{shut.scope.replace(':', ' ')} is paused{reason}", place)
+    if not live:
+        return _reason(job, "no workers", "no worker is running on this backend", place)
+    knowing = [worker for worker in live if job.task in worker.tasks]
+    if not knowing:
+        known = "only workers that are gone knew it" if is_published else "none ever did; is the name right?"
+        return _reason(
+            job, "unknown task", f"none of {len(live)} live workers knows the task {job.task}: {known}", place
+        )
+    consuming = [worker for worker in knowing if job.queue in worker.info.queues]
+    if not consuming:
+        return _reason(
+            job, "unserved queue", f"no live worker that knows its task consumes the queue {job.queue}", place
+        )
+    slots = sum(worker.info.queues[job.queue] for worker in consuming)
+    ahead = f"{place} jobs of its task are before it" if place else "it is next of its task"
+    return _reason(
+        job,
+        "in line",
+        f"it waits in line: {ahead}; {len(consuming)} workers with {slots} slots take from {job.queue}",
+        place,
+    )
+
+
+def _reason(job: Job, code: str, text: str, place: int | None = None) -> Reason:
+    return Reason(code=code, text=text, state=job.state, place=place)

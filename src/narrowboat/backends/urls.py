@@ -1,0 +1,61 @@
+"""From a URL to a backend. Only the module that the scheme names is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import tomllib
+from pathlib import Path
+
+from ..core.errors import ConfigError
+from .base import Backend
+
+VARIABLE = "NARROWBOAT_URL"
+_MODULES = {"sqlite": "narrowboat.backends.sqlite", "memory": "narrowboat.backends.memory"}
+
+
+def open_backend(url: str) -> Backend:
+    """The backend that a URL names. Raises ConfigError for a URL that names none, BackendUnavailable."""
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in _MODULES:
+        known = ", ".join(f"{name}://" for name in _MODULES)
+        what = f"the scheme {scheme}:// is not known" if scheme else "it has no scheme"
+        raise ConfigError(f"{redacted(url)!r} does not name a backend: {what}; known: {known} (from {VARIABLE}?)")
+    backend: Backend = importlib.import_module(_MODULES[scheme]).open_url(url)
+    return backend
+
+
+def redacted(url: str) -> str:
+    """The URL with its password as ***."""
+    return re.sub(r"(?<=://)([^/@:]*):[^@/]*@", r"\1:***@", url)
+
+
+def resolve(url: str | None = None) -> tuple[str, str]:
+    """The URL to use and where it comes from: the argument, the environment, pyproject.toml, the default."""
+    if url:
+        return url, "argument"
+    if from_environment := os.environ.get(VARIABLE):
+        return from_environment, f"environment, {VARIABLE}"
+    project = nearest_project(Path.cwd())
+    if project:
+        found = _setting(project / "pyproject.toml")
+        if found:
+            return found, "pyproject.toml, [tool.narrowboat] url"
+    return f"sqlite:///{(project or Path.cwd()) / 'narrowboat.db'}", "default"
+
+
+def nearest_project(start: Path) -> Path | None:
+    """The closest folder, from `start` upwards, that has a pyproject.toml."""
+    return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), None)
+
+
+def _setting(pyproject: Path) -> str | None:
+    try:
+        content = tomllib.loads(pyproject.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{pyproject} cannot be read: {error}") from error
+    value = content.get("tool", {}).get("narrowboat", {}).get("url")
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{pyproject}: [tool.narrowboat] url must be text, not {value!r}")
+    return value

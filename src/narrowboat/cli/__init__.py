@@ -1,0 +1,77 @@
+"""The command line. Each command is a file of its own, loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "worker": "Run a worker for an app.",
+    "enqueue": "Enqueue a job by the name of its task.",
+    "jobs": "List jobs, newest first.",
+    "job": "Show one job with its attempts.",
+    "why": "Say why a job is not running.",
+    "retry": "Queue dead or cancelled jobs again.",
+    "cancel": "Cancel jobs, also running ones.",
+    "queues": "Show every queue in numbers.",
+    "demo": "Watch jobs survive a kill -9, in a temporary folder.",
+    "version": "Print the version.",
+}
+EXIT_CODES = """\b
+Exit status: 0 well, 1 failed, 2 wrong usage or setting, 3 backend out of reach,
+4 no such job or task, 130 interrupted."""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name, and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table, so that --help imports no command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Narrowboat: background workers for Python web applications."""
+
+
+def main() -> None:
+    """The entry point of the `narrowboat` script."""
+    from ..core.errors import BackendError, ConfigError, NarrowboatError, UnknownJob, UnknownTask
+
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except NarrowboatError as error:
+        click.echo(f"narrowboat: {error}", err=True)
+        code = 1
+        if isinstance(error, BackendError):
+            code = 3
+        elif isinstance(error, UnknownJob | UnknownTask):
+            code = 4
+        elif isinstance(error, ConfigError):
+            code = 2
+        sys.exit(code)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,5 @@
+"""python -m narrowboat.cli"""
+
+from . import main
+
+main()

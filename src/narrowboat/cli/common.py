@@ -1,0 +1,73 @@
+"""What the commands share: the backend option, and output for people and for programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from ..backends.base import Backend
+from ..backends.urls import open_backend, resolve
+from ..core import codec
+from ..core.errors import UnknownJob
+from ..core.ids import task_of
+from ..core.units import in_words
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+url_option = click.option(
+    "--url", metavar="URL", help="Backend; default: NARROWBOAT_URL, pyproject.toml, else the project's narrowboat.db."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+def backend_of(url: str | None) -> Backend:
+    """Open the backend that the option, the environment or the project names."""
+    return open_backend(resolve(url)[0])
+
+
+def say(text: str) -> None:
+    """A line for people; what came from a task cannot steer the terminal."""
+    click.echo(codec.printable(text))
+
+
+def say_json(value: Any) -> None:
+    """A line for programs. Arguments and results, which are JSON bytes, are shown as the JSON they are."""
+    click.echo(codec.encode(_readable(value)))
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
+    """Columns as wide as their widest cell; the last one is not padded."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for number, row in enumerate([head, *rows]):
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        line = "  ".join([*cells, row[-1]])
+        click.echo(click.style(codec.printable(line), bold=number == 0))
+
+
+def ago(moment: float | None) -> str:
+    """ "3 min ago", or "-" for never."""
+    return "-" if moment is None else f"{in_words(max(0.0, time.time() - moment))} ago"
+
+
+def checked_id(job_id: str) -> str:
+    """The id itself, if it can be one. Raises UnknownJob."""
+    if task_of(job_id) is None:
+        raise UnknownJob(f"{job_id!r} is not a job id; one looks like studio.images.thumbnail:01J9ZK...")
+    return job_id
+
+
+def _readable(value: Any) -> Any:
+    plain = msgspec.to_builtins(value, builtin_types=(bytes,))
+    if isinstance(plain, dict):
+        return {str(key): _json_inside(inner) for key, inner in plain.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return plain
+
+
+def _json_inside(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return codec.decode(value) if value else None
+    return value

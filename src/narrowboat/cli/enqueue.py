@@ -1,0 +1,50 @@
+"""narrowboat enqueue"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from ..core import codec
+from .common import json_option, say, say_json, url_option
+
+
+@click.command("enqueue")
+@click.argument("task")
+@click.argument("arguments", nargs=-1)
+@click.option("-q", "--queue", help="Queue; needed only for a task that no worker has published.")
+@click.option("--wait", metavar="TIME", help="Wait for the end, at most so long, and print the result.")
+@url_option
+@json_option
+def command(
+    task: str, arguments: tuple[str, ...], queue: str | None, wait: str | None, url: str | None, as_json: bool
+) -> None:
+    """Enqueue a job of TASK (its full name) and print the job's id.
+
+    ARGUMENTS are name=value, where value is JSON or else plain text: path=cat.jpg width=200
+    """
+    from ..app import App
+
+    app = App("cli", url=url)
+    job = app.enqueue_by_name(task, queue=queue, **dict(_pair(text) for text in arguments))
+    if wait is None:
+        say_json({"id": job.id}) if as_json else say(job.id)
+        return
+    job.wait(wait)
+    if as_json:
+        say_json(job.record)
+    else:
+        say(f"{job.id} {job.state}")
+        say(codec.encode(job.result).decode())
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"{text!r}: write arguments as name=value")
+    try:
+        return name, codec.decode(value.encode())
+    except msgspec.DecodeError:
+        return name, value

@@ -1,0 +1,47 @@
+"""narrowboat queues"""
+
+from __future__ import annotations
+
+import click
+
+from ..backends.base import QueueStats
+from ..core.states import State
+from ..core.units import in_words
+from .common import backend_of, json_option, say, say_json, table, url_option
+
+
+@click.command("queues")
+@url_option
+@json_option
+def command(url: str | None, as_json: bool) -> None:
+    """Show every queue: how many jobs in which state, how long the oldest waits, and who works on it."""
+    backend = backend_of(url)
+    found = backend.stats()
+    if as_json:
+        for queue in found:
+            say_json(queue)
+        return
+    say(backend.location)
+    if not found:
+        say("no queues yet")
+        return
+    states = list(State)
+    rows = [
+        [
+            queue.queue,
+            *(str(queue.counts.get(state, 0)) for state in states),
+            "-" if queue.oldest_waiting_s is None else in_words(queue.oldest_waiting_s),
+            str(queue.workers),
+            _notes(queue),
+        ]
+        for queue in found
+    ]
+    table(rows, ["QUEUE", *(state.upper() for state in states), "OLDEST", "WORKERS", ""])
+
+
+def _notes(queue: QueueStats) -> str:
+    notes = [f"{gate.scope} paused" for gate in queue.gates]
+    if queue.counts.get(State.QUEUED) and not queue.workers:
+        notes.append("no worker consumes it")
+    notes += [f"no worker knows {task}" for task in queue.unknown_tasks[:3]]
+    return "; ".join(notes)

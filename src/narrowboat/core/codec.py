@@ -1,0 +1,42 @@
+"""JSON in and out: typed, size-limited. Never pickle, never code.
+
+What JSON alone does not have is written as msgspec does: dates as RFC 3339, UUID and Decimal as text,
+bytes as base64, sets and tuples as arrays, dataclasses and Structs as objects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .errors import PayloadTooLarge
+from .job import MAX_PAYLOAD
+from .units import bytes_in_words
+
+_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
+_decoder = msgspec.json.Decoder()
+
+
+def encode(value: Any) -> bytes:
+    """JSON bytes. Raises TypeError for what has no JSON form."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes) -> Any:
+    """Plain dicts, lists, text and numbers. Raises msgspec.DecodeError when it is not JSON."""
+    return _decoder.decode(data)
+
+
+def refuse_large(data: bytes, what: str) -> None:
+    """Raise PayloadTooLarge when the data is over MAX_PAYLOAD bytes."""
+    if len(data) > MAX_PAYLOAD:
+        raise PayloadTooLarge(
+            f"{what}: {bytes_in_words(len(data))} of JSON, the limit is {bytes_in_words(MAX_PAYLOAD)}; "
+            "put the data into a file or a database, and pass its name"
+        )
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control characters become their escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

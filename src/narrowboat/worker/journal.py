@@ -1,0 +1,62 @@
+"""What a worker writes to its log about jobs: a line each while that is readable, sums when it is not."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ..core.codec import printable
+from ..core.decide import Settlement
+from ..core.states import State
+from ..core.units import in_words
+from .held import Held
+
+log = logging.getLogger("narrowboat.jobs")
+LINES_A_SECOND = 20
+
+
+class Journal:
+    """One line for each settlement, up to LINES_A_SECOND successes a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._lines = self._unwritten = 0
+
+    def settled(self, held: Held, settlement: Settlement, ran_s: float) -> None:
+        """Write what became of a job."""
+        if settlement.outcome == "succeeded":
+            if self._has_room():
+                log.info("%s succeeded in %s", held.id, in_words(ran_s))
+            return
+        if settlement.outcome == "released":
+            log.debug("%s given back (%s)", held.id, settlement.reason or "not begun")
+            return
+        what = settlement.error.in_one_line() if settlement.error else settlement.reason
+        level = logging.ERROR if settlement.to is State.DEAD else logging.WARNING
+        log.log(level, "%s %s", held.id, printable(_sentence(held, settlement, what)))
+
+    def line(self, held: Held, line: str) -> None:
+        """A line that a task wrote."""
+        if self._has_room():
+            log.info("%s | %s", held.id, printable(line))
+
+    def _has_room(self) -> bool:
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._unwritten:
+                log.info("... and %d more lines about jobs", self._unwritten)
+            self._second, self._lines, self._unwritten = second, 0, 0
+        if self._lines < LINES_A_SECOND:
+            self._lines += 1
+            return True
+        self._unwritten += 1
+        return False
+
+
+def _sentence(held: Held, settlement: Settlement, what: str) -> str:
+    attempt = f"attempt {held.claim.attempt}"
+    if settlement.to is State.SCHEDULED:
+        return f"{attempt} {settlement.outcome}; again in {in_words(settlement.delay_s)}: {what}"
+    if settlement.to is State.DEAD:
+        return f"is dead after {attempt} {settlement.outcome}: {what}"
+    return f"{settlement.outcome}: {what}"

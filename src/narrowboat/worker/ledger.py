@@ -1,0 +1,101 @@
+"""What the backend must be told next, gathered until a step is worth its round trip."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import msgspec
+
+from ..backends.base import ClaimRef, ProgressReport, Step, Want
+from ..core.decide import Settlement, decide
+from ..core.job import Progress
+from ..core.outcome import Outcome
+from .held import Held
+
+BATCH = 100  # settlements that fill a step
+BATCH_S = 0.002  # how long a settlement waits for company while executors have work at hand
+STARTED_S = 0.02  # jobs that end sooner are never reported as begun
+PROGRESS_S = 0.1
+
+
+class Ledger:
+    """Settlements, starts and progress that have not been sent."""
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._seq = 0
+        self._settled: list[tuple[Settlement, float | None]] = []  # with when the attempt began
+        self._started: dict[str, Held] = {}
+        self._progress: dict[str, ProgressReport] = {}
+        self._oldest_settled = self._oldest_started = self._oldest_progress = 0.0
+        self.acknowledged = 0  # the last step whose reply was seen
+        self.must_ask = False  # a cancel was announced: go and hear which
+
+    def settle(self, held: Held, outcome: Outcome) -> Settlement:
+        """A claim ends."""
+        settlement = decide(held.claim, outcome, held.spec.retry, random.random)
+        if held.logs:
+            settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
+        if not self._settled:
+            self._oldest_settled = time.monotonic()
+        self._settled.append((settlement, held.started_at))
+        self._started.pop(held.id, None)
+        self._progress.pop(held.id, None)
+        return settlement
+
+    def begin(self, held: Held) -> None:
+        """An attempt has begun."""
+        if not self._started:
+            self._oldest_started = time.monotonic()
+        self._started[held.id] = held
+
+    def report(self, held: Held, progress: Progress) -> None:
+        """The latest progress of a job."""
+        if not self._progress:
+            self._oldest_progress = time.monotonic()
+        self._progress[held.id] = ProgressReport(held.id, held.claim.token, progress)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that matters after this worker's end was sent."""
+        return not self._settled
+
+    def due_at(self, can_batch: bool) -> float | None:
+        """When the next step should leave for what is in here; None for no reason at all.
+
+        can_batch: executors have work at hand, so that a settlement may wait for company.
+        """
+        if self.must_ask:
+            return 0.0
+        due: list[float] = []
+        if self._settled:
+            due.append(self._oldest_settled + BATCH_S if can_batch and len(self._settled) < BATCH else 0.0)
+        if self._started:
+            due.append(self._oldest_started + STARTED_S)
+        if self._progress:
+            due.append(self._oldest_progress + PROGRESS_S)
+        return min(due) if due else None
+
+    def next_step(self, wants: list[Want], most: int | None) -> Step:
+        """All of it as one step; the ledger is empty afterwards."""
+        now = time.monotonic()
+        settled = tuple(
+            settlement if began is None else msgspec.structs.replace(settlement, started_ago_s=now - began)
+            for settlement, began in self._settled
+        )
+        self._seq += 1
+        step = Step(
+            worker=self._worker,
+            seq=self._seq,
+            settled=settled,
+            started=tuple(ClaimRef(held.id, held.claim.token) for held in self._started.values()),
+            progress=tuple(self._progress.values()),
+            wants=tuple(wants),
+            most=most,
+        )
+        self._settled.clear()
+        self._started.clear()
+        self._progress.clear()
+        self.must_ask = False
+        return step

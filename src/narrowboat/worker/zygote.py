@@ -1,0 +1,79 @@
+"""The worker's side of its zygote: start it clean, ask for forks, hear of deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from ..core.runnable import ZYGOTE_MARK
+from ..executor import wire
+from .executors import Executor, ProtocolViolation
+
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
+_PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
+_START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.executor.zygote import main; main()"
+
+
+class Zygote:
+    """A running zygote process."""
+
+    def __init__(self, app: str, path: tuple[str, ...], lifeline: int) -> None:
+        self.control, theirs = wire.pair()
+        setup = {"control": theirs.fileno(), "lifeline": lifeline, "app": app, "path": path}
+        # -I: neither the working directory nor PYTHONPATH decide what is imported.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _START, json.dumps(setup)],
+            env=clean_environment(),
+            pass_fds=(theirs.fileno(), lifeline),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C on the terminal is the worker's to handle
+        )
+        theirs.close()
+        self.control.setblocking(False)
+        self.pid = self._process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def ask_for(self, executor: Executor) -> None:
+        """Ask for a fork; the answer is a Forked or ForkFailed with this executor's request number."""
+        frame = wire.encode(wire.Fork(executor.request, executor.memory))
+        socket.send_fds(self.control, [frame], [executor.theirs.fileno(), executor.last_words])
+
+    def read(self) -> list[tuple[wire.FromZygote, int]]:
+        """Frames that are there, each with the descriptor that came along, or -1."""
+        frames: list[tuple[wire.FromZygote, int]] = []
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.control, wire.MAX_FRAME, 1)
+            except (BlockingIOError, ConnectionResetError):
+                return frames
+            if not data:
+                return frames
+            try:
+                frames.append((wire.from_zygote.decode(data), descriptors[0] if descriptors else -1))
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                raise ProtocolViolation(str(error)) from error
+
+    def reap(self) -> int | None:
+        """The exit code if it has ended."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Let it go: it ends when its control socket does."""
+        self.control.close()
+        os.close(self.pidfd)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """All that a zygote gets of the worker's environment, and what executors need."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    # Two malloc arenas: threads in tasks would otherwise reserve 64 MB of address space each.
+    return passed | {ZYGOTE_MARK: "1", "MALLOC_ARENA_MAX": "2"}
