@@ -180,7 +180,7 @@ class App:
             args=data,
             priority=spec.priority if spec else 0,
         )
-        return self.enqueue(PreparedJob[Any](new))
+        return self.enqueue(PreparedJob(new))
 
     def get(self, job_id: str) -> AnyJob:
         """The job of this id. Raises UnknownJob, also for a text that is no job id."""

@@ -1,0 +1,1 @@
+"""Measurements beside Huey on SQLite, in one run on one machine: `make bench`."""

@@ -1,0 +1,107 @@
+"""Narrowboat, measured."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.core.states import State
+
+from . import boat_app, measure
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@contextlib.contextmanager
+def database(folder: Path, durability: str) -> Iterator[str]:
+    """A fresh file that boat_app uses; yields its URL."""
+    path = folder / f"boat-{durability}-{time.monotonic_ns()}.db"
+    boat_app.app._backend = SQLiteBackend(path, durability=durability)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    try:
+        yield f"sqlite:///{path}?durability={durability}"
+    finally:
+        boat_app.app.close()
+
+
+@contextlib.contextmanager
+def worker(url: str, slots: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that is ready."""
+    log = Path(url.removeprefix("sqlite:///").partition("?")[0] + ".log")
+    command = [sys.executable, "-m", "narrowboat.cli", "worker", "benchmarks.boat_app:app", "-n", str(slots)]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, "--url", url], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        measure.until(lambda: "drains for" in log.read_text() or process.poll() is not None)
+        if process.poll() is not None:
+            raise RuntimeError(log.read_text())
+        yield process
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def unfinished() -> int:
+    """Jobs that are not done."""
+    counts = [queue.counts for queue in boat_app.app.backend.stats()]
+    return sum(count.get(s, 0) for count in counts for s in (State.QUEUED, State.RUNNING, State.SCHEDULED))
+
+
+def enqueue_rates(one_by_one: int, bulk: int) -> tuple[float, float]:
+    """Jobs/s written one by one, and in calls of 1,000."""
+    began = time.perf_counter()
+    for _ in range(one_by_one):
+        boat_app.nothing.enqueue()
+    single = one_by_one / (time.perf_counter() - began)
+    began = time.perf_counter()
+    for _ in range(bulk // 1000):
+        boat_app.app.enqueue_many([boat_app.nothing.job() for _ in range(1000)])
+    return single, bulk / (time.perf_counter() - began)
+
+
+def throughput(url: str, slots: int) -> float:
+    """Jobs/s of a worker that finds everything already written, from its first job to its last."""
+    total = unfinished()
+    with worker(url, slots):
+        began = time.perf_counter()
+        start = total - unfinished()
+        measure.until(lambda: unfinished() == 0)
+        return (total - start) / (time.perf_counter() - began)
+
+
+def latency_ms(count: int) -> tuple[float, float]:
+    """p50 and p99 from the call of enqueue to the task's first line, on an idle worker."""
+    waits: list[float] = []
+    for _ in range(count):
+        before = time.time()
+        waits.append((boat_app.when.enqueue().wait(30).result - before) * 1000)
+        time.sleep(0.01)
+    return measure.percentiles(waits)
+
+
+def memory_mib(url: str, slots: int) -> float:
+    """PSS of the whole tree with so many waiting executors."""
+    with worker(url, slots) as process:
+        boat_app.app.enqueue_many([boat_app.hold.job(2.0) for _ in range(slots)])
+        measure.until(lambda: _executors(process.pid) == slots)
+        measure.until(lambda: unfinished() == 0)
+        return measure.pss_mib(measure.tree(process.pid))
+
+
+def _executors(pid: int) -> int:
+    count = 0
+    for below in measure.tree(pid):
+        with contextlib.suppress(OSError):
+            count += Path(f"/proc/{below}/comm").read_text().strip() == "nb-executor"
+    return count
+
+
+def idle_percent(url: str, seconds: float) -> float:
+    """Processor use of an idle worker with two executors."""
+    with worker(url, 2) as process:
+        boat_app.when.enqueue().wait(30)
+        return measure.idle_share(process.pid, seconds)

@@ -1,0 +1,55 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import narrowboat
+from docs.generate import PAGES
+from tests.support.processes import ROOT, running_worker
+
+MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_fresh(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run `make docs`"
+
+
+def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "shop.py").write_text(code)
+    (tmp_path / "pyproject.toml").write_text("")
+    url = f"sqlite:///{tmp_path / 'narrowboat.db'}"
+    with running_worker("shop:app", url, tmp_path, "-n", "1"):
+        done = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("Hello, Ada!Hello, Ada!\n", "")
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.name)
+def test_files_that_pages_name_exist(page: Path) -> None:
+    for target in re.findall(r"`((?:src|tests|examples|benchmarks|docs|narrowboat)/[\w./-]+)`", page.read_text()):
+        assert (ROOT / target).exists() or (ROOT / "src" / target).exists(), target
+
+
+@pytest.mark.parametrize("name", [n for n in narrowboat.__all__ if n != "__version__"])
+def test_every_public_name_has_a_docstring(name: str) -> None:
+    assert (getattr(narrowboat, name).__doc__ or "").strip()
+
+
+def test_every_module_says_what_it_is() -> None:
+    for file in (ROOT / "src").rglob("*.py"):
+        assert ast.get_docstring(ast.parse(file.read_text())), file

@@ -1,0 +1,63 @@
+"""A folder with the app in it, a database, and a way to enqueue into it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from narrowboat import App
+from narrowboat.backends.base import Backend
+from narrowboat.core.job import Job
+
+
+@dataclass
+class Harbour:
+    """The app `harbour` of harbour.py, on a database of its own."""
+
+    folder: Path
+    url: str
+    module: ModuleType
+
+    @property
+    def app(self) -> App:
+        return self.module.app
+
+    @property
+    def backend(self) -> Backend:
+        return self.app.backend
+
+    def job(self, job_id: str) -> Job:
+        [found] = self.backend.get([job_id])
+        assert found is not None
+        return found
+
+    def audit(self) -> None:
+        assert self.backend.audit() == []
+
+
+@pytest.fixture
+def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harbour]:
+    shutil.copy(Path(__file__).with_name("harbour.py"), tmp_path / "harbour.py")
+    url = f"sqlite:///{tmp_path / 'harbour.db'}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NARROWBOAT_URL", url)
+    spec = importlib.util.spec_from_file_location("harbour", tmp_path / "harbour.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["harbour"] = module
+    spec.loader.exec_module(module)
+    harbour = Harbour(tmp_path, url, module)
+    yield harbour
+    harbour.audit()
+    harbour.app.close()
+    del sys.modules["harbour"]
+    for handler in module.logging.getLogger("harbour.import").handlers:
+        handler.close()
+    module.logging.getLogger("harbour.import").handlers.clear()

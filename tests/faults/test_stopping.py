@@ -1,0 +1,95 @@
+"""Promise 5: a timeout, a cancel and a shutdown really stop the work, and a drain hands back what is left."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from narrowboat import JobFailed
+from narrowboat.core.states import State
+from tests.support.processes import is_alive, running_worker, wait_for
+
+from .conftest import Harbour
+
+
+def test_a_task_that_spins_in_c_with_all_signals_blocked_is_gone_two_seconds_after_its_timeout(
+    harbour: Harbour,
+) -> None:
+    marker = harbour.folder / "pid"
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2"):
+        job = harbour.module.spin_in_c.enqueue(str(marker))
+        pid = int(wait_for("the spinning executor", lambda: marker.exists() and marker.read_text()))
+        began = time.monotonic()
+        wait_for("its end", lambda: not is_alive(pid), 10)
+        assert time.monotonic() - began < 1 + 2
+        job.wait(10)
+        assert (job.state, job.record.reason, job.record.crashes) == (State.DEAD, "crashed: timeout", 1)
+
+
+def test_a_task_may_tidy_up_when_its_time_is_over(harbour: Harbour) -> None:
+    marker = harbour.folder / "tidy"
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1"):
+        job = harbour.module.tidy_up.enqueue(str(marker)).wait(20)
+        assert marker.read_text() == "tidied"
+        assert job.record.reason == "crashed: timeout"
+        with pytest.raises(JobFailed, match="timeout"):
+            _ = job.result
+
+
+def test_a_running_job_is_cancelled_within_two_seconds(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
+        job = harbour.module.wait_for_file.enqueue(str(harbour.folder / "never"))
+        wait_for("the job to run", lambda: job.refresh().progress)
+        began = time.monotonic()
+        assert job.cancel("changed my mind") is State.RUNNING
+        job.wait(10)
+        assert time.monotonic() - began < 2
+        assert (job.state, job.record.reason) == (State.CANCELLED, "changed my mind")
+        assert worker.stop() == 0
+
+
+def test_a_running_job_that_ignores_its_cancel_is_killed(harbour: Harbour) -> None:
+    marker = harbour.folder / "pid"
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1"):
+        job = harbour.module.spin_in_c.enqueue(str(marker))
+        pid = int(wait_for("the spinning executor", lambda: marker.exists() and marker.read_text()))
+        job.cancel()
+        wait_for("its end", lambda: not is_alive(pid), 10)
+        assert job.wait(10).state in (State.CANCELLED, State.DEAD)  # its timeout is as near
+
+
+def test_a_drain_finishes_what_runs_and_hands_back_the_rest_uncharged(harbour: Harbour) -> None:
+    ledger = harbour.folder / "ledger"
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--drain", "20s") as worker:
+        running = harbour.module.load.enqueue(str(ledger), 1.0)
+        wait_for("it to run", lambda: running.refresh().record.started_at)
+        waiting = harbour.app.enqueue_many([harbour.module.load.job(str(ledger), 0.0) for _ in range(20)])
+        assert worker.stop() == 0
+        assert running.refresh().state is State.SUCCEEDED
+        states = {job.refresh().state for job in waiting}
+        assert states == {State.QUEUED}
+        assert all(job.record.crashes == job.record.errors == 0 for job in waiting)
+        assert harbour.backend.workers() == []
+
+
+def test_what_does_not_finish_in_the_drain_is_handed_back_uncharged(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--drain", "1.5s") as worker:
+        job = harbour.module.wait_for_file.enqueue(str(harbour.folder / "never"))
+        wait_for("it to run", lambda: job.refresh().progress)
+        assert worker.stop() == 0
+        record = job.refresh().record
+        assert (record.state, record.errors, record.crashes) == (State.QUEUED, 0, 0)
+
+
+def test_a_second_signal_hands_back_now(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--drain", "10m") as worker:
+        job = harbour.module.wait_for_file.enqueue(str(harbour.folder / "never"))
+        wait_for("it to run", lambda: job.refresh().progress)
+        worker.signal(signal.SIGTERM)
+        wait_for("the drain", lambda: "stopping" in worker.output())
+        assert worker.process.poll() is None
+        worker.signal(signal.SIGINT)
+        assert worker.process.wait(10) == 0
+        assert job.refresh().state is State.QUEUED

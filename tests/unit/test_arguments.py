@@ -1,0 +1,133 @@
+"""Arguments are checked against the signature when enqueued, and again when run."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from narrowboat import BadArguments, ConfigError, PayloadTooLarge
+from narrowboat.core.arguments import Signature
+from narrowboat.core.job import MAX_PAYLOAD
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Size:
+    width: int
+    height: int
+
+
+class Crop(msgspec.Struct):
+    box: tuple[int, int, int, int]
+
+
+def everything(
+    size: Size,
+    crop: Crop,
+    colour: Colour,
+    day: datetime.date,
+    moment: datetime.datetime,
+    ident: UUID,
+    price: Decimal,
+    raw: bytes,
+    tags: set[str],
+    pair: tuple[int, str],
+    *,
+    width: int = 320,
+) -> None: ...
+
+
+def test_every_promised_type_survives_the_trip() -> None:
+    signature = Signature(everything, "m.everything")
+    values: dict[str, Any] = {
+        "size": Size(1, 2),
+        "crop": Crop((0, 0, 9, 9)),
+        "colour": Colour.RED,
+        "day": datetime.date(2026, 11, 23),
+        "moment": datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC),
+        "ident": UUID(int=7),
+        "price": Decimal("9.90"),
+        "raw": b"\x00\xff",
+        "tags": {"a", "b"},
+        "pair": (1, "x"),
+        "width": 5,
+    }
+    assert signature.decode(signature.encode((), values)) == values
+
+
+def resize(path: str, width: int = 320, sizes: list[Size] | None = None) -> str:
+    return path
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((1,), {}, r"Expected `str`, got `int` - at `\$.path`"),
+        (("a",), {"width": "5"}, r"\$.width"),
+        (("a",), {"sizes": [Size(1, 2), {"width": 1, "height": "x"}]}, r"\$.sizes\[1\].height"),
+        ((), {}, "missing a required argument: 'path'"),
+        (("a",), {"widht": 3}, "unexpected keyword argument 'widht'"),
+        (("a", 1, None, 4), {}, "too many positional arguments"),
+        (("a",), {"width": object()}, "no JSON form"),
+        (("a",), {"width": float("nan")}, r"\$.width"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_path_of_the_bad_value(
+    args: tuple[Any, ...], kwargs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadArguments, match=message):
+        Signature(resize, "m.resize").encode(args, kwargs)
+
+
+def test_arguments_are_checked_again_when_run() -> None:
+    with pytest.raises(BadArguments, match=r"m.resize: .*\$.width"):
+        Signature(resize, "m.resize").decode(b'{"path": "a", "width": "wide"}')
+
+
+def test_a_default_is_not_sent_so_that_a_deploy_can_change_it() -> None:
+    assert Signature(resize, "m.resize").encode(("a",), {}) == b'{"path":"a"}'
+
+
+def test_oversized_arguments_are_refused_with_the_limit() -> None:
+    with pytest.raises(PayloadTooLarge, match="256 KiB"):
+        Signature(resize, "m.resize").encode(("x" * MAX_PAYLOAD,), {})
+
+
+def test_extra_names_go_to_kwargs() -> None:
+    def anything(a: int, **rest: Any) -> None: ...
+
+    signature = Signature(anything, "m.anything")
+    assert signature.decode(signature.encode((1,), {"b": [2]})) == {"a": 1, "b": [2]}
+
+
+class Opaque: ...
+
+
+def takes_star(*items: int) -> None: ...
+def takes_positional(a: int, /) -> None: ...
+def takes_opaque(a: dict[str, list[Opaque]]) -> None: ...
+def returns_opaque() -> Opaque: ...  # type: ignore[empty-body]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (takes_star, r"\*items"),
+        (takes_positional, "positional-only"),
+        (takes_opaque, "parameter a: .*no JSON form"),
+        (returns_opaque, "result: .*no JSON form"),
+    ],
+)
+def test_functions_that_cannot_be_tasks_are_refused_when_declared(function: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Signature(function, "m.f")

@@ -1,0 +1,214 @@
+"""The parts of a worker that need no process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from narrowboat import ConfigError
+from narrowboat.backends.base import WorkerInfo
+from narrowboat.core.job import Claim
+from narrowboat.core.outcome import Released, Succeeded
+from narrowboat.core.task import TaskSpec
+from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed
+from narrowboat.worker.appetite import Appetite
+from narrowboat.worker.executors import Executor, ProtocolViolation, cause_of_death
+from narrowboat.worker.held import Held
+from narrowboat.worker.identity import is_gone, this_worker
+from narrowboat.worker.ledger import BATCH, Ledger
+from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
+from narrowboat.worker.pool import Pool
+from narrowboat.worker.settings import Settings, parse_queues, slots_for
+from narrowboat.worker.zygote import clean_environment
+
+
+def held(job_id: str = "t:1", task: str = "t", queue: str = "q") -> Held:
+    return Held(Claim(id=job_id, task=task, queue=queue, token=1, args=b"{}"), TaskSpec(name=task), 0.0)
+
+
+class Ignored:
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def make_pool(slots: int) -> Pool:
+    return Pool(slots, Ignored(), lambda _: True, lambda _: None, lambda _: None)
+
+
+def test_queues_and_slots_as_people_write_them() -> None:
+    assert parse_queues("images=2, email=50,default") == {"images": 2, "email": 50, "default": None}
+    assert slots_for({"images": 2, "email": 50}, None) == 52
+    assert slots_for({"images": 2, "default": None}, None) == os.cpu_count()
+    assert slots_for({"images": 2}, 9) == 9
+
+
+@pytest.mark.parametrize("text", ["images=", "images=x", "images=0", "=2"])
+def test_queues_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_queues(text)
+
+
+def test_slots_have_bounds() -> None:
+    with pytest.raises(ConfigError, match="1 to 4096"):
+        Settings("a:b", slots=0)
+
+
+def test_a_task_is_short_only_once_it_has_been_measured() -> None:
+    pace = Pace()
+    assert pace.ahead("t") == 0
+    pace.note("t", 0.00001)
+    assert pace.ahead("t") == MOST_AHEAD
+    assert pace.short() == {"t"}
+
+
+def test_one_long_run_ends_claiming_ahead_at_once() -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.note("t", 0.0001)
+    pace.note("t", 1.0)
+    assert pace.ahead("t") == 0
+    assert pace.short() == frozenset()
+
+
+def test_jobs_ahead_of_one_executor_take_little_time_together() -> None:
+    pace = Pace()
+    pace.note("t", SHORT_S / 2)
+    assert 0 < pace.ahead("t") * SHORT_S / 2 <= 0.05
+
+
+def test_a_worker_wants_one_job_for_each_free_slot() -> None:
+    pool = make_pool(4)
+    pool.take([held()])
+    wants, most = Appetite({"q": None, "r": None}, frozenset({"t"}), pool).wants()
+    assert {(want.queue, want.n) for want in wants} == {("q", 3), ("r", 3)}
+    assert most == 3
+
+
+def test_a_queue_with_slots_of_its_own_takes_no_more() -> None:
+    pool = make_pool(10)
+    pool.take([held(queue="q")])
+    wants, _ = Appetite({"q": 2}, frozenset({"t"}), pool).wants()
+    assert [(want.queue, want.n) for want in wants] == [("q", 1)]
+
+
+def test_queues_take_turns_at_being_first() -> None:
+    appetite = Appetite({"q": None, "r": None}, frozenset({"t"}), make_pool(1))
+    assert [appetite.wants()[0][0].queue for _ in range(3)] == ["q", "r", "q"]
+
+
+def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
+    pool = make_pool(2)
+    pool.pace.note("short", 0.00001)
+    pool.pace.note("long", 1.0)
+    wants, most = Appetite({"q": None}, frozenset({"short", "long"}), pool).wants()
+    assert [want.tasks for want in wants] == [{"short", "long"}, {"short"}]
+    assert most == 250
+
+
+def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
+    ledger = Ledger("w")
+    assert ledger.due_at(can_batch=True) is None
+    ledger.settle(held(), Succeeded())
+    assert ledger.due_at(can_batch=False) == 0.0
+    assert (ledger.due_at(can_batch=True) or 0) > 0
+    for number in range(BATCH):
+        ledger.settle(held(f"t:{number}"), Released())
+    assert ledger.due_at(can_batch=True) == 0.0
+
+
+def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
+    ledger = Ledger("w")
+    short, long = held("t:1"), held("t:2")
+    ledger.begin(short)
+    ledger.begin(long)
+    ledger.settle(short, Succeeded())
+    step = ledger.next_step([], None)
+    assert [ref.id for ref in step.started] == ["t:2"]
+    assert [settlement.id for settlement in step.settled] == ["t:1"]
+    assert ledger.next_step([], None).seq == step.seq + 1
+    assert ledger.is_empty
+
+
+def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
+    executor = Executor(1, None)
+    jobs = [held(f"t:{number}") for number in range(5)]
+    assert all(executor.give(job) for job in jobs)
+    executor.theirs.recv(65536)  # as the executor does
+    assert executor.take_back() == jobs[1:]
+    assert list(executor.given) == jobs[:1]
+    executor.close()
+
+
+def test_an_executor_with_a_full_socket_takes_no_more() -> None:
+    executor = Executor(1, None)
+    count = 0
+    while executor.give(held(f"t:{count}")):
+        count += 1
+        assert count < 100_000
+    assert count > 100
+    assert len(executor.take_back()) == count
+    executor.close()
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"\x81\xa4type\xa3run", b"\xff" * 1000])
+def test_bytes_that_are_no_frame_are_a_violation(junk: bytes) -> None:
+    executor = Executor(1, None)
+    executor.theirs.send(junk)
+    with pytest.raises(ProtocolViolation):
+        executor.read()
+    executor.close()
+
+
+def test_the_cause_of_a_death_in_words() -> None:
+    executor = Executor(1, None)
+    assert cause_of_death(executor, -11) == "SIGSEGV"
+    assert cause_of_death(executor, 3) == "exit code 3"
+    assert cause_of_death(executor, None) == "the process vanished"
+    executor.kill_reason = "timeout"
+    assert cause_of_death(executor, -9) == "timeout"
+    executor.close()
+
+
+def test_a_neighbour_is_gone_only_when_that_is_certain() -> None:
+    me = this_worker({}, 1, 30)
+    assert not is_gone(me)
+
+    def like(**changes: Any) -> WorkerInfo:
+        fields = {name: getattr(me, name) for name in me.__struct_fields__}
+        return WorkerInfo(**{**fields, **changes})
+
+    assert is_gone(like(pid_started=me.pid_started - 1))  # the pid was given to a later process
+    assert is_gone(like(pid=2**22 + 1))
+    assert not is_gone(like(pid=2**22 + 1, boot="another machine"))
+    assert not is_gone(like(pid=2**22 + 1, pid_namespace=1))
+    assert not is_gone(like(pid=2**22 + 1, boot=""))
+
+
+def test_a_zygote_gets_a_list_of_variables_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "x")
+    monkeypatch.setenv("TZ", "Europe/London")
+    environment = clean_environment()
+    assert environment["TZ"] == "Europe/London"
+    assert set(environment) <= {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "NARROWBOAT_ZYGOTE", "MALLOC_ARENA_MAX"}
+
+
+def test_lines_are_bounded_in_number_and_size() -> None:
+    for line, count in (("short", 1000), ("x" * 5000, 1000)):
+        sent: list[str] = []
+        lines = Lines(sent.append)
+        for _ in range(count):
+            lines.add(line)
+        assert len(sent) <= MAX_LINES + 1
+        assert sum(map(len, sent)) <= MAX_BYTES + MAX_LINE
+        assert "dropped" in sent[-1]
+
+
+def test_prints_become_lines() -> None:
+    sent: list[str] = []
+    printed = Printed(sent.append)
+    print("one\ntwo", file=printed)
+    print("no end", end="", file=printed)
+    printed.finish()
+    assert [line for text in sent for line in text.splitlines()] == ["one", "two", "no end"]
