@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,7 +94,7 @@ class WorkerProcess:
 @contextlib.contextmanager
 def running_worker(
     app: str, url: str, folder: Path, *options: str, env: dict[str, str] | None = None
-) -> Iterator[WorkerProcess]:
+) -> Generator[WorkerProcess]:
     """A worker that is ready, and gone afterwards whatever happens."""
     worker = WorkerProcess(app, url, folder, *options, env=env)
     try:

@@ -27,8 +27,9 @@ def command(app: str, queues: str, slots: int | None, drain: str, lease: str, ve
     from ..backends.urls import open_backend, redacted, resolve
     from ..core.errors import ConfigError
     from ..core.units import seconds
+    from ..worker.nursery import ImportFailed
     from ..worker.settings import Settings, parse_queues, slots_for
-    from ..worker.worker import ImportFailed, Worker
+    from ..worker.worker import Worker
 
     if sys.platform != "linux":
         raise ConfigError("workers run on Linux only so far; enqueue and status work anywhere")

@@ -26,7 +26,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes = b""
     error: ErrorInfo | None = None
     reason: str = ""  # for dead and cancelled, one line
-    started_ago_s: float = 0.0  # how long before this step the attempt began
+    started_ago_s: float = 0.0  # how long before this step the attempt began, unless a start was reported
     logs: tuple[str, ...] = ()
     enqueue: tuple[NewJob, ...] = ()
 

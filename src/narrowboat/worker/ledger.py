@@ -30,6 +30,7 @@ class Ledger:
         self._progress: dict[str, ProgressReport] = {}
         self._oldest_settled = self._oldest_started = self._oldest_progress = 0.0
         self.acknowledged = 0  # the last step whose reply was seen
+        self.unsettled: dict[int, ClaimRef] = {}  # ended here, but the backend may not know: still this worker's
         self.must_ask = False  # a cancel was announced: go and hear which
 
     def settle(self, held: Held, outcome: Outcome) -> Settlement:
@@ -37,6 +38,7 @@ class Ledger:
         settlement = decide(held.claim, outcome, held.spec.retry, random.random)
         if held.logs:
             settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
+        self.unsettled[held.claim.token] = ClaimRef(held.id, held.claim.token)
         if not self._settled:
             self._oldest_settled = time.monotonic()
         self._settled.append((settlement, held.started_at))
@@ -55,6 +57,12 @@ class Ledger:
         if not self._progress:
             self._oldest_progress = time.monotonic()
         self._progress[held.id] = ProgressReport(held.id, held.claim.token, progress)
+
+    def stepped(self, step: Step) -> None:
+        """The reply to a step was seen."""
+        self.acknowledged = step.seq
+        for settlement in step.settled:
+            self.unsettled.pop(settlement.token, None)
 
     @property
     def is_empty(self) -> bool:

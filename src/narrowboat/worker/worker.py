@@ -13,12 +13,11 @@ from types import FrameType
 
 from ..backends.base import Backend, ClaimRef, Extended
 from ..backends.whereabouts import announce
-from ..core.codec import printable
 from ..core.errors import NarrowboatError
 from ..core.job import Claim, Progress
 from ..core.outcome import Crashed, Outcome, Released
 from ..core.task import Manifest, TaskSpec, unknown_task
-from ..executor import linux, wire
+from ..executor import linux
 from .appetite import Appetite
 from .banner import banner
 from .executors import Executor
@@ -26,6 +25,7 @@ from .held import Held
 from .identity import this_worker
 from .journal import Journal
 from .ledger import Ledger
+from .nursery import ImportFailed, Nursery
 from .pool import Pool
 from .settings import STOPPING_S, Settings
 from .threads import (
@@ -52,10 +52,6 @@ HAND_S = 2.0  # how long a claimed job waits for an executor
 LAST_STEP_S = 5.0  # for handing back at the end
 
 
-class ImportFailed(NarrowboatError):
-    """The app could not be imported; the text is its own traceback and the remedy."""
-
-
 class Worker:
     """One worker process. `run` returns the exit status."""
 
@@ -73,12 +69,11 @@ class Worker:
         self._is_hungry = True  # there may be work in the backend
         self._is_carrying = self._is_listening = False
         self._look_again_s = TICK_S
-        self._tasks: list[TaskSpec] = []
         self._specs: dict[str, TaskSpec] = {}
-        self._zygote: Zygote | None = None
-        self._zygote_retry_at: float | None = None
-        self._zygote_failures = 0
-        self._is_ready = False  # the zygote can fork
+        self._pool = Pool(
+            settings.slots, self, lambda executor: self._nursery.ask_for(executor), self._watch, self._unwatch
+        )
+        self._nursery = Nursery(self._start_zygote, self._pool, self._selector)
         self._is_set_up = False
         self._named: set[int] = set()  # tokens of the last extend
         self._next_watchdog = 0.0
@@ -88,14 +83,8 @@ class Worker:
         linux.become_subreaper()
         self._listen_to_signals()
         self._add(self._mailbox.descriptor, self._read_mail)
-        self._start_zygote()
-        try:
-            manifest = self._first_manifest()
-        except BaseException:
-            self._close_zygote()
-            raise
+        manifest = self._first_manifest()
         if manifest is None:  # told to stop before it began
-            self._close_zygote()
             return 0
         self._set_up(manifest)
         note = announce(manifest.app, self._backend.location)
@@ -116,10 +105,8 @@ class Worker:
         settings = self._settings
         queues = settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
         slots = {name: settings.slots if own is None else own for name, own in queues.items()}
-        self._manifest = manifest
         self._specs = {task.name: task for task in manifest.tasks}
         self._info = this_worker(slots, settings.slots, settings.lease_s)
-        self._pool = Pool(settings.slots, self, self._ask_for_fork, self._watch, self._unwatch)
         self._ledger = Ledger(self._info.id)
         self._appetite = Appetite(queues, frozenset(self._specs), self._pool)
         self._link = Link(self._backend, self._info, self._mailbox)
@@ -175,14 +162,14 @@ class Worker:
         """What time brings, and what the events of this turn have made possible."""
         if now >= self._pool.next_scan:
             self._pool.scan(now)
-        if self._zygote_retry_at is not None and now >= self._zygote_retry_at:
-            self._start_zygote()
+        if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
+            self._nursery.start()
         if now >= self._next_extend:
             self._extend(now)
         if self._stop_by is not None:
             self._drain(now)
         else:
-            if self._is_ready:
+            if self._nursery.is_ready:
                 self._pool.assign()
             self._release_overdue(now)
         self._step_if_due(now)
@@ -195,8 +182,8 @@ class Worker:
             due = self._ledger.due_at(self._can_batch())
             if due is not None:
                 times.append(due)
-        if self._zygote_retry_at is not None:
-            times.append(self._zygote_retry_at)
+        if self._nursery.retry_at is not None:
+            times.append(self._nursery.retry_at)
         now = time.monotonic()
         if self._stop_by is not None:
             turns = (self._stop_by - STOPPING_S, self._stop_by, self._stop_by + LAST_STEP_S)
@@ -218,10 +205,10 @@ class Worker:
             return
         due = self._ledger.due_at(self._can_batch())
         is_due = due is not None and due <= now
-        wants_more = self._is_hungry and self._stop_by is None and self._is_ready
+        wants_more = self._is_hungry and self._stop_by is None and self._nursery.is_ready
         if not is_due and not (wants_more and not self._can_batch()):
             return
-        wants, most = self._appetite.wants() if self._stop_by is None and self._is_ready else ([], 0)
+        wants, most = self._appetite.wants() if self._stop_by is None and self._nursery.is_ready else ([], 0)
         if not is_due and not wants:
             return
         self._is_carrying = True
@@ -233,7 +220,7 @@ class Worker:
             or self._is_listening
             or self._is_carrying
             or self._stop_by is not None
-            or not self._is_ready
+            or not self._nursery.is_ready
         ):
             return
         wants, _ = self._appetite.wants()
@@ -264,7 +251,7 @@ class Worker:
     def _stepped(self, stepped: Stepped) -> None:
         self._is_carrying = False
         step, reply = stepped.step, stepped.reply
-        self._ledger.acknowledged = step.seq
+        self._ledger.stepped(step)
         for job_id in reply.refused:
             log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
         if step.wants:
@@ -307,9 +294,10 @@ class Worker:
 
     def _extend(self, now: float) -> None:
         self._next_extend = now + self._settings.lease_s / 3
-        claims = tuple(ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost)
+        claims = [ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost]
+        claims += self._ledger.unsettled.values()
         self._named = {claim.token for claim in claims}
-        self._heartbeat.requests.put(Extend(self._ledger.acknowledged, claims))
+        self._heartbeat.requests.put(Extend(self._ledger.acknowledged, tuple(claims)))
 
     # The end.
 
@@ -341,7 +329,7 @@ class Worker:
         for service in self._services:
             service.requests.put(None)
         self._pool.close()
-        self._close_zygote()
+        self._nursery.close()
         os.close(self._lifeline)
         try:
             self._backend.leave(self._info.id)
@@ -351,96 +339,26 @@ class Worker:
 
     # Processes.
 
-    def _start_zygote(self) -> None:
-        self._zygote_retry_at = None
-        self._zygote = Zygote(self._settings.app, self._settings.path, self._lifeline_read)
-        self._add(self._zygote.control.fileno(), self._read_zygote)
-        self._add(self._zygote.pidfd, self._zygote_died)
-
-    def _close_zygote(self) -> None:
-        zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            self._selector.unregister(zygote.control.fileno())
-            self._selector.unregister(zygote.pidfd)
-            zygote.close()
-
     def _first_manifest(self) -> Manifest | None:
         """Wait for the import; None when a signal came first. Raises ImportFailed."""
         give_up = time.monotonic() + IMPORT_S
-        while not self._is_ready:
-            for key, _ in self._selector.select(1.0):
-                key.data()
-            if self._signals:
-                return None
-            if time.monotonic() > give_up:
-                raise ImportFailed(f"importing {self._settings.app} takes more than {IMPORT_S:.0f} s")
-        return self._manifest
-
-    def _read_zygote(self) -> None:
-        zygote = self._zygote
-        if zygote is None:
-            return
-        for frame, descriptor in zygote.read():
-            match frame:
-                case wire.Found(tasks):
-                    self._tasks += tasks
-                case wire.Ready(app, url, warnings):
-                    self._zygote_is_ready(Manifest(app=app, url=url, tasks=tuple(self._tasks)), warnings)
-                case wire.Forked(request, pid):
-                    self._pool.forked(request, pid, descriptor)
-                case wire.ForkFailed(request, error):
-                    log.error("an executor could not be started: %s", error)
-                    self._pool.fork_failed(request)
-                case wire.Exited(pid, status):
-                    self._pool.exited(pid, status)
-                case wire.ImportFailed(text, remedy):
-                    self._import_failed(printable(f"{text}\n{remedy}".strip()))
-
-    def _zygote_is_ready(self, manifest: Manifest, warnings: tuple[str, ...]) -> None:
-        for warning in warnings:
-            log.warning("%s", printable(warning))
-        self._tasks = []
-        self._manifest = manifest
-        self._is_ready = True
-        self._zygote_failures = 0
-
-    def _import_failed(self, text: str) -> None:
-        if not self._is_set_up:
-            raise ImportFailed(text)
-        log.error("the app cannot be imported any more; running jobs go on, new ones wait:\n%s", text)
-
-    def _zygote_died(self) -> None:
-        """Start another. Executors live on: they are this process's children from now on."""
-        if self._zygote is None:
-            return
-        self._read_zygote()  # its last words come first
-        status = self._zygote.reap()
-        self._close_zygote()
-        self._tasks = []
-        if not self._is_set_up:
-            raise ImportFailed(f"the process that imports {self._settings.app} ended with status {status}")
-        self._is_ready = False
-        self._pool.forget_starting()
-        self._zygote_failures += 1
-        self._zygote_retry_at = time.monotonic() + min(5.0, 0.05 * 2**self._zygote_failures)
-        log.error("the zygote ended (status %s); running jobs go on, and another zygote is started", status)
-
-    def _reap_orphans(self) -> None:
-        """Children that were left to this process: executors of a dead zygote, helpers of dead executors."""
-        while (pid := linux.dead_child()) is not None:
-            if self._zygote is not None and pid == self._zygote.pid:
-                self._zygote_died()
-            else:
-                self._pool.exited(pid, linux.kill_group_and_reap(pid))
-
-    def _ask_for_fork(self, executor: Executor) -> bool:
-        if self._zygote is None or not self._is_ready:
-            return False
+        self._nursery.start()
         try:
-            self._zygote.ask_for(executor)
-        except OSError:
-            return False  # it is dead, or behind; both are noticed elsewhere, and the job in hand asks again
-        return True
+            while self._nursery.manifest is None and not self._signals:
+                for key, _ in self._selector.select(1.0):
+                    key.data()
+                if time.monotonic() > give_up:
+                    raise ImportFailed(f"importing {self._settings.app} takes more than {IMPORT_S:.0f} s")
+        except BaseException:
+            self._nursery.close()
+            raise
+        if self._signals:
+            self._nursery.close()
+            return None
+        return self._nursery.manifest
+
+    def _start_zygote(self) -> Zygote:
+        return Zygote(self._settings.app, self._settings.path, self._lifeline_read)
 
     def _watch(self, executor: Executor) -> None:
         self._add(executor.ours.fileno(), lambda: self._pool.readable(executor))
@@ -470,7 +388,7 @@ class Worker:
         os.read(self._wake, 4096)
         if not self._is_set_up:
             return
-        self._reap_orphans()
+        self._nursery.reap()
         if self._signals == 1 and self._stop_by is None:
             log.info("stopping: what runs has %.0f s; a second signal hands it back now", self._settings.drain_s)
             self._stop_by = time.monotonic() + self._settings.drain_s

@@ -63,6 +63,10 @@ class Zygote:
         """The exit code if it has ended."""
         return self._process.poll()
 
+    def kill(self) -> None:
+        """End it now; its pidfd tells when it is dead."""
+        self._process.kill()
+
     def close(self) -> None:
         """Let it go: it ends when its control socket does."""
         self.control.close()

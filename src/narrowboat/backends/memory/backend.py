@@ -1,0 +1,310 @@
+"""The reference model: every verb as plainly as it can be said, under one lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from ...core.errors import UnsupportedByBackend
+from ...core.job import Claim, Enqueued, Job, JobSummary, NewJob
+from ...core.states import State
+from ...core.task import Manifest, TaskSpec
+from ..base import (
+    Backend,
+    Capabilities,
+    Change,
+    ClaimRef,
+    Extended,
+    Filter,
+    Gate,
+    Page,
+    QueueStats,
+    Retention,
+    Step,
+    StepReply,
+    Wakeup,
+    Want,
+    WorkerInfo,
+    WorkerView,
+)
+from . import look
+from .audit import audit
+from .record import Record
+from .settle import cancel, release, settle
+from .store import Store, Worker
+
+T = TypeVar("T")
+
+
+class MemoryBackend(Backend):
+    """Keeps jobs in this process, and forgets them with it: for tests and for trying things out."""
+
+    def __init__(self) -> None:
+        self.capabilities = Capabilities(name="memory", is_shared=False)
+        self.location = "memory of this process"
+        self._store = Store()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        _all.add(self)
+
+    def after_fork(self) -> None:
+        """In a child process: whichever thread of the parent held the lock is not here to let go of it."""
+        self._changed = threading.Condition()
+
+    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
+        if into is not None:
+            raise UnsupportedByBackend("the memory backend has no connection to enqueue into: leave out into=")
+        if not all(isinstance(job, NewJob) for job in jobs):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError("enqueue takes NewJob values; nothing was written")
+        with self._changed:
+            self._changed.notify_all()
+            return self._store.write(jobs, _time(now))
+
+    def step(self, step: Step, now: float | None = None) -> StepReply:
+        with self._changed:
+            worker = self._store.worker(step.worker)
+            if step.seq == worker.seq and worker.reply is not None:
+                return self._answer_again(worker, worker.reply)
+            if step.seq < worker.seq:
+                return StepReply()  # a late copy: its sender has had the answer and moved on
+            worker.seq = step.seq
+            worker.reply = self._take_step(worker, step, _time(now))
+            self._changed.notify_all()
+            return worker.reply
+
+    def _answer_again(self, worker: Worker, reply: StepReply) -> StepReply:
+        # What was released since, because an `extend` did not name it, is not this worker's any more.
+        held = tuple(claim for claim in reply.claimed if self._store.held(worker, claim.id, claim.token))
+        return msgspec.structs.replace(reply, claimed=held, cancelled=self._cancelled(worker))
+
+    def _take_step(self, worker: Worker, step: Step, now: float) -> StepReply:
+        store, worker.seen_at = self._store, now
+        refused = tuple(end.id for end in step.settled if not settle(store, worker, end, now))
+        for ref in step.started:
+            record = store.held(worker, ref.id, ref.token)
+            if record is not None and record.hold is not None and not record.hold.is_started:
+                record.hold.is_started, record.started_at = True, now
+                record.revision += 1
+        for report in step.progress:
+            record = store.held(worker, report.id, report.token)
+            if record is not None:
+                record.progress = report.progress
+                record.revision += 1
+        if step.wants:
+            store.promote(now)
+        claimed: list[Claim] = []
+        for want in step.wants:
+            left = want.n if step.most is None else min(want.n, step.most - len(claimed))
+            for record in store.take(msgspec.structs.replace(want, n=left), now):
+                store.claim(record, worker, step.seq, now)
+                claimed.append(record.claim())
+        queues = {want.queue for want in step.wants}
+        due = (at for at, _, job in store.scheduled if store.jobs[job].new.queue in queues)
+        look_again_at = next(due, None)
+        return StepReply(
+            refused=refused,
+            claimed=tuple(claimed),
+            cancelled=self._cancelled(worker),
+            more=any(store.ready(want, now) for want in step.wants),
+            look_again_in_s=None if look_again_at is None else look_again_at - now,
+        )
+
+    def _cancelled(self, worker: Worker) -> tuple[str, ...]:
+        return tuple(sorted(job for job in worker.holds if self._store.jobs[job].is_cancel_asked))
+
+    def extend(self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None) -> Extended:
+        with self._changed:
+            at, store = _time(now), self._store
+            me = store.worker(worker)
+            me.seen_at, me.lease_until = at, at + me.info.lease_s
+            lost = tuple(ref.id for ref in claims if store.held(me, ref.id, ref.token) is None)
+            named = {(ref.id, ref.token) for ref in claims}
+            for record in self._held(me):
+                hold = record.hold
+                if hold is not None and hold.seq <= seq and (record.new.id, hold.token) not in named:
+                    release(store, record, at)
+            self._changed.notify_all()
+            return Extended(lost=lost, cancelled=self._cancelled(me))
+
+    def _held(self, worker: Worker) -> list[Record]:
+        return sorted((self._store.jobs[job] for job in worker.holds), key=lambda record: record.order)
+
+    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+        with self._changed:
+            at, store = _time(now), self._store
+            rescuer = store.worker(worker)
+            lost = [
+                other
+                for other in store.workers.values()
+                if other is not rescuer and (other.lease_until < at or other.info.id in dead)
+            ]
+            claims: list[Claim] = []
+            for other in lost:
+                for record in self._held(other)[: limit - len(claims)]:
+                    store.rescue(record, other.info.id, rescuer)
+                    claims.append(record.claim())
+                if not other.holds:
+                    del store.workers[other.info.id]
+            self._changed.notify_all()
+            return claims
+
+    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
+        def look() -> tuple[bool, Wakeup]:
+            work = any(self._store.ready(want, time.time()) for want in wants)
+            me = self._store.workers.get(worker)
+            asked = me.cancels if me else 0
+            return work or asked > cancels or me is None, Wakeup(work, asked)
+
+        return self._sleep_until(look, timeout_s)
+
+    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
+        def look() -> tuple[bool, list[JobSummary]]:
+            records = ((self._store.jobs.get(job), seen) for job, seen in revisions.items())
+            changed = [record.summary() for record, seen in records if record and record.revision > seen]
+            return bool(changed), changed
+
+        return self._sleep_until(look, timeout_s)
+
+    def _sleep_until(self, look: Callable[[], tuple[bool, T]], timeout_s: float) -> T:
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                is_over, found = look()
+                left = until - time.monotonic()
+                if is_over or self._is_closed or left <= 0:
+                    return found
+                # Gates open by themselves without a change that could notify.
+                opens = [g.until - time.time() for g in self._store.shut_gates(time.time()).values() if g.until]
+                self._changed.wait(min([left, *(max(0.001, opens_in_s) for opens_in_s in opens)]))
+
+    def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
+        with self._changed:
+            return [record.job() if (record := self._store.jobs.get(job)) else None for job in ids]
+
+    def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
+        with self._changed:
+            return look.find(self._store, filter, after, limit)
+
+    def find_key(self, task: str, key: str) -> str | None:
+        with self._changed:
+            return self._store.keys.get((task, key))
+
+    def place(self, id: str) -> int | None:
+        with self._changed:
+            return look.place(self._store, id)
+
+    def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
+        with self._changed:
+            at = _time(now)
+            records = [self._store.jobs.get(job) for job in ids]
+            for record in records:
+                if record is not None:
+                    cancel(self._store, record, reason, at)
+            self._changed.notify_all()
+            return [None if record is None else record.state for record in records]
+
+    def retry(self, ids: Sequence[str], change: Change | None = None, now: float | None = None) -> list[bool]:
+        with self._changed:
+            self._changed.notify_all()
+            return [self._retry(job, change or Change(), _time(now)) for job in ids]
+
+    def _retry(self, id: str, change: Change, now: float) -> bool:
+        record = self._store.jobs.get(id)
+        if record is None or record.state not in (State.DEAD, State.CANCELLED):
+            return False
+        # A person who retries means it, also after a success; but two jobs of one key are never alive.
+        if self._store.key_holder(msgspec.structs.replace(record.new, key_for="active"), now) is not None:
+            return False
+        record.new = msgspec.structs.replace(
+            record.new,
+            args=record.new.args if change.args is None else change.args,
+            queue=record.new.queue if change.queue is None else change.queue,
+            priority=record.new.priority if change.priority is None else change.priority,
+        )
+        record.errors = record.crashes = record.snoozes = 0
+        record.started_at = record.finished_at = record.progress = None
+        record.reason = record.cancel_reason = ""
+        record.due_at = now + change.delay_s
+        self._store.move(record, State.SCHEDULED if change.delay_s > 0 else State.QUEUED, now)
+        self._store.take_key(record)
+        return True
+
+    def gates(self, now: float | None = None) -> list[Gate]:
+        with self._changed:
+            return [gate for _, gate in sorted(self._store.shut_gates(_time(now)).items())]
+
+    def shut(self, gate: Gate, now: float | None = None) -> None:
+        with self._changed:
+            self._store.gates[gate.scope] = msgspec.structs.replace(gate, since=gate.since or _time(now))
+            self._changed.notify_all()
+
+    def open(self, scope: str, now: float | None = None) -> bool:
+        with self._changed:
+            was_shut = scope in self._store.shut_gates(_time(now))
+            self._store.gates.pop(scope, None)
+            self._changed.notify_all()
+            return was_shut
+
+    def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
+        with self._changed:
+            at, tasks = _time(now), tuple(spec.name for spec in manifest.tasks)
+            known = self._store.workers.get(worker.id)
+            if known is None:
+                self._store.workers[worker.id] = Worker(worker, tasks, at, at + worker.lease_s)
+            else:
+                known.info, known.tasks, known.seen_at, known.lease_until = worker, tasks, at, at + worker.lease_s
+            self._store.specs.update({spec.name: spec for spec in manifest.tasks})
+            self._changed.notify_all()
+
+    def leave(self, worker: str, now: float | None = None) -> None:
+        with self._changed:
+            known = self._store.workers.get(worker)
+            if known is None:
+                return
+            for record in self._held(known):
+                release(self._store, record, _time(now))
+            del self._store.workers[worker]
+            self._changed.notify_all()
+
+    def workers(self, now: float | None = None) -> list[WorkerView]:
+        with self._changed:
+            return look.workers(self._store)
+
+    def published(self, names: Sequence[str] | None = None) -> dict[str, TaskSpec]:
+        with self._changed:
+            specs = self._store.specs
+            return {name: specs[name] for name in (specs if names is None else names) if name in specs}
+
+    def stats(self, now: float | None = None) -> list[QueueStats]:
+        with self._changed:
+            return look.stats(self._store, _time(now))
+
+    def purge(self, retention: Retention, limit: int = 1000, now: float | None = None) -> int:
+        with self._changed:
+            past = look.past_retention(self._store, retention, _time(now))[:limit]
+            for record in past:
+                self._store.forget(record)
+            return len(past)
+
+    def audit(self) -> list[str]:
+        with self._changed:
+            return audit(self._store)
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
+_all: weakref.WeakSet[MemoryBackend] = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [backend.after_fork() for backend in _all])
+
+
+def _time(now: float | None) -> float:
+    return time.time() if now is None else now

@@ -1,0 +1,214 @@
+"""Where jobs sit: one structure per state, and the moves between them. Not locked: the backend does that."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from ...core.errors import UnknownWorker
+from ...core.job import Enqueued, NewJob
+from ...core.states import State, can_move
+from ...core.task import TaskSpec
+from ..base import TURN, Gate, StepReply, Want, WorkerInfo
+from .record import Hold, Record
+
+# No step made a rescued claim. It counts as made so many steps ahead: by then the rescuer has settled it, or
+# else never had the reply, and `extend` releases it.
+STEPS_TO_SETTLE = 100
+
+
+class LaneName(NamedTuple):
+    """What a lane is known by."""
+
+    queue: str
+    task: str
+    key: str
+
+
+@dataclass(slots=True)
+class Lane:
+    """The queued jobs of a lane as (-priority, order, id), first to go first. Lanes of low `turn` go first."""
+
+    turn: int
+    line: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker that has published. `reply` answers step `seq` if that is sent again."""
+
+    info: WorkerInfo
+    tasks: tuple[str, ...]
+    seen_at: float
+    lease_until: float
+    seq: int = 0
+    reply: StepReply | None = None
+    cancels: int = 0
+    holds: set[str] = field(default_factory=set[str])
+
+
+class Store:
+    """All that the memory backend knows."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Record] = {}
+        self.lanes: dict[LaneName, Lane] = {}
+        self.scheduled: list[tuple[float, int, str]] = []  # (due, order, id)
+        self.keys: dict[tuple[str, str], str] = {}  # (task, key) -> the latest job that asked for it
+        self.workers: dict[str, Worker] = {}
+        self.gates: dict[str, Gate] = {}
+        self.specs: dict[str, TaskSpec] = {}
+        self._orders, self._tokens, self._turns = count(1), count(1), count(1)
+
+    def worker(self, id: str) -> Worker:
+        """Raises UnknownWorker."""
+        found = self.workers.get(id)
+        if found is None:
+            raise UnknownWorker(f"worker {id} has not published here, or was forgotten: publish again")
+        return found
+
+    def write(self, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
+        """Write the jobs that are not there yet, by id and by key."""
+        return [self._write(job, now) for job in jobs]
+
+    def _write(self, job: NewJob, now: float) -> Enqueued:
+        if job.id in self.jobs:
+            return Enqueued(job.id, False)
+        holder = self.key_holder(job, now)
+        if holder is not None:
+            return Enqueued(holder, False)
+        due = job.due if job.due is not None else now + job.delay_s
+        state = State.SCHEDULED if due > now else State.QUEUED
+        record = Record(job, next(self._orders), now, state, due_at=due)
+        self.jobs[job.id] = record
+        self._enter(record, now)
+        self.take_key(record)
+        return Enqueued(job.id, True)
+
+    def key_holder(self, job: NewJob, now: float) -> str | None:
+        """The other job that keeps this one's key from it."""
+        holder = self.keys.get((job.task, job.key)) if job.key is not None else None
+        if holder is None or holder == job.id or not self.jobs[holder].keeps_key(job.key_for, now):
+            return None
+        return holder
+
+    def take_key(self, record: Record) -> None:
+        """Make this job the latest of its key."""
+        if record.new.key is not None:
+            self.keys[record.new.task, record.new.key] = record.new.id
+
+    def move(self, record: Record, to: State, now: float) -> None:
+        """Take a job out of the structure of its state and put it into that of another."""
+        assert can_move(record.state, to), f"{record.new.id}: {record.state} -> {to}"
+        self._leave(record)
+        record.state = to
+        record.revision += 1
+        self._enter(record, now)
+
+    def claim(self, record: Record, worker: Worker, seq: int, now: float) -> None:
+        """Give a queued job to a worker, as a new attempt."""
+        self.move(record, State.RUNNING, now)
+        record.ran_by = worker.info.id
+        record.started_at, record.progress = None, None
+        self.hand_over(record, Hold(worker.info.id, next(self._tokens), seq))
+
+    def rescue(self, record: Record, lost: str, rescuer: Worker) -> None:
+        """Give a running job to another worker, as the same attempt."""
+        assert record.hold is not None
+        seq, is_started = rescuer.seq + STEPS_TO_SETTLE, record.hold.is_started
+        self.workers[lost].holds.discard(record.new.id)
+        record.revision += 1
+        self.hand_over(record, Hold(rescuer.info.id, next(self._tokens), seq, is_started, lost))
+
+    def hand_over(self, record: Record, hold: Hold) -> None:
+        """Enter who holds a running job."""
+        record.hold = hold
+        self.workers[hold.worker].holds.add(record.new.id)
+
+    def held(self, worker: Worker, id: str, token: int) -> Record | None:
+        """The job, if this worker holds it with this token."""
+        record = self.jobs.get(id)
+        if record is None or record.hold is None:
+            return None
+        return record if (record.hold.worker, record.hold.token) == (worker.info.id, token) else None
+
+    def promote(self, now: float) -> None:
+        """Queue the scheduled jobs that are due."""
+        while self.scheduled and self.scheduled[0][0] <= now:
+            self.move(self.jobs[self.scheduled[0][2]], State.QUEUED, now)
+
+    def take(self, want: Want, now: float) -> Iterator[Record]:
+        """The jobs for a wish, in order; each must be claimed before the next is asked for."""
+        left = want.n
+        while left > 0 and (ready := self.ready(want, now)):
+            lane = min(ready, key=lambda lane: (lane.line[0][0], lane.turn))
+            first = lane.line[0][0]
+            turn = [job for priority, _, job in lane.line[: min(TURN, left)] if priority == first]
+            lane.turn = next(self._turns)
+            left -= len(turn)
+            yield from (self.jobs[job] for job in turn)
+
+    def ready(self, want: Want, now: float) -> list[Lane]:
+        """The lanes that could serve this wish now."""
+        return [
+            lane
+            for name, lane in self.lanes.items()
+            if want.n > 0 and name.queue == want.queue and name.task in want.tasks and not self._is_shut(name, now)
+        ]
+
+    def forget(self, record: Record) -> None:
+        """Delete a finished job."""
+        del self.jobs[record.new.id]
+        if record.new.key is not None and self.keys.get((record.new.task, record.new.key)) == record.new.id:
+            del self.keys[record.new.task, record.new.key]
+
+    def shut_gates(self, now: float) -> dict[str, Gate]:
+        """The gates that are shut, by scope."""
+        return {scope: gate for scope, gate in self.gates.items() if gate.until is None or now < gate.until}
+
+    def _is_shut(self, lane: LaneName, now: float) -> bool:
+        shut = self.shut_gates(now)
+        return f"queue:{lane.queue}" in shut or f"task:{lane.task}" in shut
+
+    def _leave(self, record: Record) -> None:
+        if record.state is State.SCHEDULED:
+            self.scheduled.pop(bisect_left(self.scheduled, due_entry(record)))
+        elif record.state is State.QUEUED:
+            name = lane_of(record)
+            line = self.lanes[name].line
+            line.pop(bisect_left(line, line_entry(record)))
+            if not line:
+                del self.lanes[name]
+        elif record.state is State.RUNNING:
+            assert record.hold is not None
+            self.workers[record.hold.worker].holds.discard(record.new.id)
+            record.hold, record.is_cancel_asked = None, False
+
+    def _enter(self, record: Record, now: float) -> None:
+        if record.state is State.SCHEDULED:
+            insort(self.scheduled, due_entry(record))
+        elif record.state is State.QUEUED:
+            record.queued_at = now
+            name = lane_of(record)
+            if name not in self.lanes:
+                self.lanes[name] = Lane(next(self._turns))
+            insort(self.lanes[name].line, line_entry(record))
+
+
+def lane_of(record: Record) -> LaneName:
+    """The lane of a job."""
+    return LaneName(record.new.queue, record.new.task, record.new.lane_key)
+
+
+def line_entry(record: Record) -> tuple[int, int, str]:
+    """A job as it stands in its lane."""
+    return -record.new.priority, record.order, record.new.id
+
+
+def due_entry(record: Record) -> tuple[float, int, str]:
+    """A job as it stands among the scheduled ones."""
+    assert record.due_at is not None
+    return record.due_at, record.order, record.new.id

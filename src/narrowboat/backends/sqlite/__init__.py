@@ -1,0 +1,28 @@
+"""Jobs in one SQLite file: no server, every process of one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from ...core.errors import ConfigError
+from .backend import SQLiteBackend as SQLiteBackend
+from .connection import DURABILITIES
+
+
+def open_url(url: str) -> SQLiteBackend:
+    """`sqlite:///relative.db` or `sqlite:////absolute.db`, with `?durability=full|normal`. Raises ConfigError."""
+    rest, _, query = url.removeprefix("sqlite://").partition("?")
+    path = unquote(rest.removeprefix("/"))
+    if not rest.startswith("/") or not path:
+        raise ConfigError(
+            f"{url!r} names no file; write sqlite:///jobs.db, or sqlite:////srv/jobs.db for an absolute path"
+        )
+    durability = "full"
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "durability":
+            raise ConfigError(f"{url!r}: there is no setting {name!r}; known: durability")
+        if value not in DURABILITIES:
+            raise ConfigError(f"{url!r}: durability is {' or '.join(DURABILITIES)}, not {value!r}")
+        durability = value
+    return SQLiteBackend(Path(path), durability=durability)

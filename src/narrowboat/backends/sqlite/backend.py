@@ -1,0 +1,214 @@
+"""The verbs of the port, each a function of a connection, run by the writer or on this thread's reader."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import BackendUnavailable, ConfigError, UnknownWorker
+from ...core.job import Claim, Enqueued, Job, JobSummary, NewJob
+from ...core.states import State
+from ...core.task import Manifest, TaskSpec
+from ..base import (
+    Backend,
+    Capabilities,
+    Change,
+    ClaimRef,
+    Extended,
+    Filter,
+    Gate,
+    Page,
+    QueueStats,
+    Retention,
+    Step,
+    StepReply,
+    Wakeup,
+    Want,
+    WorkerInfo,
+    WorkerView,
+)
+from . import enqueue, lanes, leases, people, purge, read
+from .connection import DURABILITIES, Connections, errors_said_plainly
+from .queries import sql
+from .step import step as take_step
+from .wake import Bell
+from .writer import Writer
+
+
+class SQLiteBackend(Backend):
+    """Jobs in the file at `path`, made if it is not there. Raises BackendUnavailable, ConfigError, SchemaTooNew.
+
+    durability: "full" has every accepted or settled job on the disk before it counts; "normal" may lose the last
+    moments in a power cut (not in a crash), and is faster. timeout_s: how long a write may wait for its turn.
+    """
+
+    capabilities = Capabilities(name="SQLite", has_transactional_enqueue=True)
+
+    def __init__(self, path: str | Path, *, durability: str = "full", timeout_s: float = 5.0) -> None:
+        if durability not in DURABILITIES:
+            raise ConfigError(f"durability is {' or '.join(DURABILITIES)}, not {durability!r}")
+        self._connections = Connections(Path(path), timeout_s)
+        self.location = str(self._connections.path)
+        if not self._connections.path.parent.is_dir():
+            raise BackendUnavailable(f"{self.location}: the folder {self._connections.path.parent} does not exist")
+        self._writer = Writer(self._connections, durability, timeout_s)
+        self._bell = Bell(self._connections.path)
+        self._writer.write(lambda _: None, is_durable=False)  # makes the file, and says at once what is wrong with it
+
+    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
+        """See Backend. `into`: an open sqlite3.Connection to the same file, in a transaction of yours."""
+        moment = _clock(now)
+        if into is not None:
+            self._refuse_other_file(into)
+            with errors_said_plainly(self._connections.path):
+                return enqueue.enqueue(into, jobs, moment)
+        return self._writer.write(lambda c: enqueue.enqueue(c, jobs, moment))
+
+    def step(self, step: Step, now: float | None = None) -> StepReply:
+        """See Backend. A step that settles nothing need not be on the disk when it counts."""
+        return self._writer.write(lambda c: take_step(c, step, _clock(now)), is_durable=bool(step.settled))
+
+    def extend(self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None) -> Extended:
+        """See Backend."""
+        return self._writer.write(lambda c: leases.extend(c, worker, seq, claims, _clock(now)), is_durable=False)
+
+    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+        """See Backend."""
+        return self._writer.write(lambda c: leases.rescue(c, worker, limit, dead, _clock(now)), is_durable=False)
+
+    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
+        """See Backend."""
+        with self._reading() as connection:
+            woken = Wakeup(False, 0)
+
+            def look() -> bool:
+                nonlocal woken
+                row = connection.execute(sql("worker_get"), {"worker": worker}).fetchone()
+                if row is None:
+                    raise UnknownWorker(f"worker {worker} has not published here, or was forgotten: publish again")
+                if wants and lanes.is_any_expired(connection, time.time()):
+                    self._writer.write(lambda c: lanes.open_expired(c, time.time()), is_durable=False)
+                work = any(lanes.next_lanes(connection, want) for want in wants)
+                woken = Wakeup(work, row[2])
+                return work or row[2] > cancels
+
+            self._bell.sleep_until(look, connection, timeout_s)
+            return woken
+
+    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
+        """See Backend."""
+        with self._reading() as connection:
+            return self._bell.sleep_until(lambda: read.watch(connection, revisions), connection, timeout_s)
+
+    def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
+        """See Backend."""
+        with self._snapshot() as connection:
+            return read.get(connection, ids)
+
+    def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
+        """See Backend."""
+        with self._reading() as connection:
+            return read.find(connection, filter, after, limit)
+
+    def find_key(self, task: str, key: str) -> str | None:
+        """See Backend."""
+        with self._reading() as connection:
+            row = connection.execute(sql("find_key"), {"task": task, "key": key}).fetchone()
+            return row[0] if row else None
+
+    def place(self, id: str) -> int | None:
+        """See Backend."""
+        with self._reading() as connection:
+            row = connection.execute(sql("place"), {"id": id}).fetchone()
+            return row[0] if row else None
+
+    def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
+        """See Backend."""
+        return self._writer.write(lambda c: people.cancel(c, ids, reason, _clock(now)))
+
+    def retry(self, ids: Sequence[str], change: Change | None = None, now: float | None = None) -> list[bool]:
+        """See Backend."""
+        return self._writer.write(lambda c: people.retry(c, ids, change or Change(), _clock(now)))
+
+    def gates(self, now: float | None = None) -> list[Gate]:
+        """See Backend."""
+        with self._reading() as connection:
+            return lanes.gates(connection, _clock(now))
+
+    def shut(self, gate: Gate, now: float | None = None) -> None:
+        """See Backend."""
+        self._writer.write(lambda c: lanes.shut(c, gate, _clock(now)))
+
+    def open(self, scope: str, now: float | None = None) -> bool:
+        """See Backend."""
+        return self._writer.write(lambda c: lanes.open_gate(c, scope))
+
+    def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
+        """See Backend."""
+        self._writer.write(lambda c: leases.publish(c, worker, manifest, _clock(now)))
+
+    def leave(self, worker: str, now: float | None = None) -> None:
+        """See Backend."""
+        self._writer.write(lambda c: leases.leave(c, worker, _clock(now)))
+
+    def workers(self, now: float | None = None) -> list[WorkerView]:
+        """See Backend."""
+        with self._snapshot() as connection:
+            return leases.workers(connection)
+
+    def published(self, names: Sequence[str] | None = None) -> dict[str, TaskSpec]:
+        """See Backend."""
+        with self._reading() as connection:
+            return leases.published(connection, names)
+
+    def stats(self, now: float | None = None) -> list[QueueStats]:
+        """See Backend."""
+        moment = _clock(now)
+        with self._snapshot() as connection:
+            shut = lanes.gates(connection, moment)
+            return read.stats(connection, shut, leases.workers(connection), moment)
+
+    def purge(self, retention: Retention, limit: int = 1000, now: float | None = None) -> int:
+        """See Backend."""
+        return self._writer.write(lambda c: purge.purge(c, retention, limit, _clock(now)), is_durable=False)
+
+    def audit(self) -> list[str]:
+        """See Backend."""
+        with self._snapshot() as connection:
+            return [row[0] for row in connection.execute(sql("audit"))]
+
+    def close(self) -> None:
+        """See Backend."""
+        self._bell.close()
+        self._writer.close()
+        self._connections.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        with errors_said_plainly(self._connections.path):
+            yield self._connections.reader()
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Generator[sqlite3.Connection]:
+        """Several reads of one moment."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    def _refuse_other_file(self, into: Any) -> None:
+        if not isinstance(into, sqlite3.Connection):
+            raise ConfigError(f"into= takes an open sqlite3.Connection, not {type(into).__name__}")
+        files = [row[2] for row in into.execute("PRAGMA database_list") if row[1] == "main"]
+        if files != [self.location]:
+            raise ConfigError(f"into= is a connection to {files[0] or 'no file'}, but the jobs are in {self.location}")
+
+
+def _clock(now: float | None) -> float:
+    return time.time() if now is None else now

@@ -1,0 +1,125 @@
+"""Connections: one that writes and one for each thread that reads, for this process only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+from ...core.errors import BackendError, BackendUnavailable, ConfigError, SchemaTooNew
+from .queries import sql
+
+DURABILITIES = ("full", "normal")
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x6E62_6F61  # marks the file as ours
+_leaked: list[object] = []  # of a parent process: to close them here would disturb its file locks and its WAL
+
+
+class Connections:
+    """Opens what is asked for, and opens it again after a fork."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self.path, self._timeout_s = path.absolute(), timeout_s
+        self._pid = os.getpid()
+        self._readers = threading.local()
+        self._open: list[sqlite3.Connection] = []
+
+    def forget_after_fork(self) -> bool:
+        """In a forked child, leave everything of the parent alone; True if there was anything."""
+        if self._pid == os.getpid():
+            return False
+        _leaked.append((self._open, self._readers))
+        self._pid, self._readers, self._open = os.getpid(), threading.local(), []
+        return True
+
+    def reader(self) -> sqlite3.Connection:
+        """This thread's connection for reading."""
+        self.forget_after_fork()
+        found = getattr(self._readers, "connection", None)
+        if found is None:
+            found = self._readers.connection = self.connect()
+        return found
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection. Raises BackendUnavailable."""
+        with errors_said_plainly(self.path):
+            connection = sqlite3.connect(
+                self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA wal_autocheckpoint = 4000")
+                connection.execute("PRAGMA cache_size = -16000")
+            except BaseException:
+                connection.close()
+                raise
+        self._open.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        if not self.forget_after_fork():
+            for connection in self._open:
+                connection.close()
+        self._open.clear()
+        self._readers = threading.local()
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in an empty file; refuse a file of someone else, or of a newer version.
+
+    The caller holds the write lock of the file.
+    """
+    with errors_said_plainly(path):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == APPLICATION_ID and version == SCHEMA_VERSION:
+            return
+        if application == APPLICATION_ID and version > SCHEMA_VERSION:
+            raise SchemaTooNew(
+                f"{path} was made by a newer Narrowboat (its format is {version}, this one knows {SCHEMA_VERSION}); "
+                "update Narrowboat here, or point NARROWBOAT_URL at another file"
+            )
+        if tables:
+            raise ConfigError(
+                f"{path} is a SQLite database of another application; point NARROWBOAT_URL at a file of its own"
+            )
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{sql('schema')}\nPRAGMA application_id = {APPLICATION_ID};\n"
+            f"PRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+        )
+
+
+@contextlib.contextmanager
+def errors_said_plainly(path: Path) -> Generator[None]:
+    """Turn SQLite's errors into BackendUnavailable that says what and what to do."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise BackendUnavailable(f"{path}: {_in_words(error, path)}") from error
+
+
+def _in_words(error: sqlite3.DatabaseError, path: Path) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_READONLY:
+        return "the file or its folder cannot be written; give this user write access to both"
+    if primary == sqlite3.SQLITE_FULL:
+        return "the disk is full, nothing was written; free some space"
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (
+            "another program keeps the database locked (an open transaction in the sqlite3 shell?); nothing was written"
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        missing = "" if path.parent.is_dir() else f"; the folder {path.parent} does not exist"
+        return f"the file cannot be opened{missing}"
+    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return f"this is not a sound SQLite database ({error}); restore it, or point NARROWBOAT_URL at another file"
+    return str(error)

@@ -1,0 +1,129 @@
+"""Write new jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ...core import codec
+from ...core.job import Enqueued, NewJob
+from ...core.states import State
+from .queries import sql
+
+
+def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
+    """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none."""
+    written = _Batch(connection, now)
+    ids = codec.encode([job.id for job in jobs]).decode()
+    there = {row[0] for row in connection.execute(sql("known_ids"), {"ids": ids})}
+    answers: list[Enqueued] = []
+    ord_ = draw(connection, len(jobs)) - len(jobs)
+    for job in jobs:
+        ord_ += 1
+        if job.id in there:
+            answers.append(Enqueued(job.id, False))
+            continue
+        holder = written.key_holder(job)
+        if holder is not None:
+            answers.append(Enqueued(holder, False))
+            continue
+        there.add(job.id)
+        written.add(job, ord_)
+        answers.append(Enqueued(job.id, True))
+    written.flush()
+    return answers
+
+
+def draw(connection: sqlite3.Connection, n: int = 1) -> int:
+    """The last of n new numbers."""
+    (last,) = connection.execute(sql("count"), {"n": n}).fetchone()
+    return last
+
+
+def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> int:
+    """The lane's id; it comes into being with its first job."""
+    names = {"queue": queue, "task": task, "lane_key": lane_key}
+    row = (
+        connection.execute(sql("lane_find"), names).fetchone() or connection.execute(sql("lane_make"), names).fetchone()
+    )
+    return row[0]
+
+
+def is_held(state: str, finished_at: float | None, key_for: str | float, now: float) -> bool:
+    """Whether a job in this state keeps its key from one that asks with `key_for`."""
+    if state in (State.SCHEDULED, State.QUEUED):
+        return True
+    if state == State.RUNNING:
+        return key_for != "waiting"
+    return state == State.SUCCEEDED and not isinstance(key_for, str) and now < (finished_at or 0.0) + key_for
+
+
+def key_holder(
+    connection: sqlite3.Connection, task: str, key: str | None, key_for: str | float, now: float
+) -> str | None:
+    """The id of the job that keeps a key, if one does."""
+    if key is None:
+        return None
+    row = connection.execute(sql("key_holder"), {"task": task, "key": key}).fetchone()
+    return row[0] if row and is_held(row[1], row[2], key_for, now) else None
+
+
+class _Batch:
+    """Rows that wait to be written together. Jobs with a key are written at once, since later ones may ask for it."""
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._connection, self._now = connection, now
+        self._jobs: list[tuple[object, ...]] = []
+        self._payloads: list[tuple[object, ...]] = []
+        self._lanes: dict[tuple[str, str, str], int] = {}
+        self._rises: dict[int, int] = {}
+
+    def key_holder(self, job: NewJob) -> str | None:
+        if job.key is None:
+            return None
+        return key_holder(self._connection, job.task, job.key, job.key_for, self._now)
+
+    def add(self, job: NewJob, ord_: int) -> None:
+        names = (job.queue, job.task, job.lane_key)
+        lane = self._lanes.get(names)
+        if lane is None:
+            lane = self._lanes[names] = lane_of(self._connection, *names)
+        due = self._now + job.delay_s if job.due is None else job.due
+        is_due = due <= self._now
+        if is_due:
+            self._rises[lane] = max(self._rises.get(lane, job.priority), job.priority)
+        tags = codec.encode(job.tags).decode() if job.tags else "[]"
+        self._jobs.append(
+            (
+                ord_,
+                job.id,
+                job.task,
+                job.queue,
+                lane,
+                job.priority,
+                "queued" if is_due else "scheduled",
+                self._now,
+                self._now if is_due else None,
+                None if is_due else due,
+                job.key,
+                job.summary,
+                tags,
+            )
+        )
+        headers = codec.encode(job.headers).decode() if job.headers else "{}"
+        self._payloads.append((ord_, job.args, headers, job.version))
+        if job.key is not None:
+            self._insert()
+            self._connection.execute(sql("key_take"), {"task": job.task, "key": job.key, "ord": ord_})
+
+    def flush(self) -> None:
+        self._insert()
+        for lane, priority in self._rises.items():
+            turn = draw(self._connection)
+            self._connection.execute(sql("lane_rise"), {"lane": lane, "priority": priority, "turn": turn})
+
+    def _insert(self) -> None:
+        self._connection.executemany(sql("enqueue"), self._jobs)
+        self._connection.executemany(sql("enqueue_payload"), self._payloads)
+        self._jobs.clear()
+        self._payloads.clear()

@@ -1,0 +1,68 @@
+"""Lanes and gates: what may be claimed, and in which order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from ...core import codec
+from ..base import Gate, Want
+from .enqueue import draw
+from .queries import sql
+
+
+def next_lanes(connection: sqlite3.Connection, want: Want) -> list[tuple[int, int]]:
+    """At most two open lanes that could serve a wish, the next one first: (id, priority of its head)."""
+    if want.n <= 0 or not want.tasks:
+        return []
+    tasks = codec.encode(sorted(want.tasks)).decode()
+    return connection.execute(sql("lane_next"), {"queue": want.queue, "tasks": tasks}).fetchall()
+
+
+def look_at_heads(connection: sqlite3.Connection, lanes: Iterable[int]) -> None:
+    """Find the heads of lanes whose jobs have come or gone otherwise than by a claim."""
+    for lane in dict.fromkeys(lanes):
+        connection.execute(sql("lane_head"), {"lane": lane, "turn": draw(connection)})
+
+
+def promote(connection: sqlite3.Connection, now: float, n: int) -> int:
+    """Queue scheduled jobs that are due, at most n; returns how many."""
+    due = connection.execute(sql("due"), {"now": now, "n": n}).fetchall()
+    if due:
+        connection.executemany(sql("promote"), [(now, ord_) for ord_, _ in due])
+        look_at_heads(connection, (lane for _, lane in due))
+    return len(due)
+
+
+def open_expired(connection: sqlite3.Connection, now: float) -> None:
+    """Open the gates whose time is over."""
+    if connection.execute(sql("gates_expire"), {"now": now}).fetchall():
+        connection.execute(sql("lanes_shut"))
+
+
+def is_any_expired(connection: sqlite3.Connection, now: float) -> bool:
+    """Whether `open_expired` would open a gate."""
+    return bool(connection.execute(sql("gates_expired"), {"now": now}).fetchone()[0])
+
+
+def shut(connection: sqlite3.Connection, gate: Gate, now: float) -> None:
+    """Shut a gate."""
+    since = gate.since or now
+    row = {"scope": gate.scope, "kind": gate.kind, "reason": gate.reason, "until": gate.until, "since": since}
+    connection.execute(sql("gate_shut"), row)
+    connection.execute(sql("lanes_shut"))
+
+
+def open_gate(connection: sqlite3.Connection, scope: str) -> bool:
+    """Open a gate; False if it was open."""
+    was_shut = bool(connection.execute(sql("gate_open"), {"scope": scope}).fetchall())
+    connection.execute(sql("lanes_shut"))
+    return was_shut
+
+
+def gates(connection: sqlite3.Connection, now: float) -> list[Gate]:
+    """The gates that are shut."""
+    rows = connection.execute(sql("gates"), {"now": now})
+    return [
+        Gate(scope=scope, kind=kind, reason=why, until=until, since=since) for scope, kind, why, until, since in rows
+    ]

@@ -1,0 +1,80 @@
+"""Read jobs and numbers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from ...core import codec
+from ...core.job import Attempt, Job, JobSummary
+from ...core.states import State
+from ..base import Filter, Gate, Page, QueueStats, WorkerView
+from .queries import sql
+from .rows import attempt_of, job_of, summary_of
+
+_NEWEST = 1 << 62
+
+
+def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
+    """Whole jobs, in order. The caller holds a read transaction, so that state and history agree."""
+    rows = connection.execute(sql("get"), {"ids": codec.encode(sorted(set(ids))).decode()}).fetchall()
+    histories: dict[int, list[Attempt]] = {}
+    ords = codec.encode([row[0] for row in rows]).decode()
+    for row in connection.execute(sql("history"), {"ords": ords}):
+        histories.setdefault(row[0], []).append(attempt_of(row))
+    found = {row[1]: job_of(row, tuple(histories.get(row[0], ()))) for row in rows}
+    return [found.get(id_) for id_ in ids]
+
+
+def find(connection: sqlite3.Connection, filter_: Filter, after: str | None, limit: int) -> Page:
+    """Jobs that match, newest first."""
+    states = None if filter_.states is None else codec.encode(sorted(filter_.states)).decode()
+    rows = connection.execute(
+        sql("find"),
+        {
+            "after": _NEWEST if after is None else _cursor(after),
+            "states": states,
+            "task": filter_.task,
+            "queue": filter_.queue,
+            "tag": filter_.tag,
+            "limit": limit + 1,
+        },
+    ).fetchall()
+    is_last = len(rows) <= limit
+    rows = rows[:limit]
+    return Page(jobs=tuple(map(summary_of, rows)), next=None if is_last else str(rows[-1][0]))
+
+
+def watch(connection: sqlite3.Connection, revisions: Mapping[str, int]) -> list[JobSummary]:
+    """The jobs whose revision is above the one given."""
+    named = codec.encode(dict(revisions)).decode()
+    return [summary_of(row) for row in connection.execute(sql("watch"), {"revisions": named})]
+
+
+def stats(connection: sqlite3.Connection, gates: list[Gate], workers: list[WorkerView], now: float) -> list[QueueStats]:
+    """Every queue with jobs, a gate or a live worker, by name."""
+    counts: dict[str, dict[State, int]] = {}
+    for queue, state, n in connection.execute(sql("stats_counts")):
+        counts.setdefault(queue, {})[State(state)] = n
+    oldest = dict(connection.execute(sql("stats_oldest")).fetchall())
+    unknown: dict[str, list[str]] = {}
+    for queue, task in connection.execute(sql("stats_unknown"), {"now": now}):
+        unknown.setdefault(queue, []).append(task)
+    live = [worker for worker in workers if worker.lease_until >= now]
+    names = {*counts, *(name for worker in live for name in worker.info.queues)}
+    names |= {gate.scope.removeprefix("queue:") for gate in gates if gate.scope.startswith("queue:")}
+    return [
+        QueueStats(
+            queue=name,
+            counts=counts.get(name, {}),
+            oldest_waiting_s=None if oldest.get(name) is None else max(0.0, now - oldest[name]),
+            workers=sum(name in worker.info.queues for worker in live),
+            gates=tuple(gate for gate in gates if gate.scope == f"queue:{name}"),
+            unknown_tasks=tuple(unknown.get(name, ())),
+        )
+        for name in sorted(names)
+    ]
+
+
+def _cursor(text: str) -> int:
+    return int(text) if text.isdigit() else 0

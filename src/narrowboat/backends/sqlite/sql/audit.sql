@@ -1,0 +1,36 @@
+-- One sentence for each thing that is wrong.
+SELECT 'job ' || id || ' has the unknown state ' || state FROM job
+WHERE state NOT IN ('scheduled', 'queued', 'running', 'succeeded', 'dead', 'cancelled')
+UNION ALL
+SELECT 'job ' || id || ' is running, but its worker ' || worker || ' is not known' FROM job
+WHERE state = 'running' AND worker NOT IN (SELECT id FROM worker)
+UNION ALL
+SELECT 'job ' || id || ' is ' || state || ' and has ' || CASE WHEN due_at IS NULL THEN 'no' ELSE 'a' END || ' due time' FROM job
+WHERE (state = 'scheduled') <> (due_at IS NOT NULL)
+UNION ALL
+SELECT 'job ' || id || ' is ' || state || ' and has ' || CASE WHEN finished_at IS NULL THEN 'no' ELSE 'a' END || ' finish time'
+FROM job WHERE (state IN ('succeeded', 'dead', 'cancelled')) <> (finished_at IS NOT NULL)
+UNION ALL
+SELECT 'job ' || id || ' has no lane' FROM job WHERE lane NOT IN (SELECT id FROM lane)
+UNION ALL
+SELECT 'job ' || job.id || ' is not in the lane of its queue and task' FROM job JOIN lane ON lane.id = job.lane
+WHERE lane.queue <> job.queue OR lane.task <> job.task
+UNION ALL
+SELECT 'job ' || id || ' has no payload' FROM job WHERE ord NOT IN (SELECT ord FROM payload)
+UNION ALL
+SELECT 'payload ' || ord || ' belongs to no job' FROM payload WHERE ord NOT IN (SELECT ord FROM job)
+UNION ALL
+SELECT 'result ' || ord || ' belongs to no job' FROM result WHERE ord NOT IN (SELECT ord FROM job)
+UNION ALL
+SELECT 'an attempt of job number ' || ord || ' belongs to no job' FROM attempt WHERE ord NOT IN (SELECT ord FROM job)
+UNION ALL
+SELECT 'key ' || task || ' ' || key || ' belongs to no job' FROM key WHERE ord NOT IN (SELECT ord FROM job)
+UNION ALL
+SELECT 'lane ' || id || ' says its head has priority ' || coalesce(priority, 'none') || ', which is not so' FROM lane
+WHERE priority IS NOT (SELECT max(priority) FROM job WHERE job.lane = lane.id AND state = 'queued')
+UNION ALL
+SELECT 'lane ' || id || ' says that it is ' || CASE known WHEN 1 THEN 'known' ELSE 'unknown' END || ', which is not so' FROM lane
+WHERE known <> EXISTS (SELECT 1 FROM worker_task WHERE worker_task.task = lane.task)
+UNION ALL
+SELECT 'lane ' || id || ' says that it is ' || CASE shut WHEN 1 THEN 'shut' ELSE 'open' END || ', which is not so' FROM lane
+WHERE shut <> EXISTS (SELECT 1 FROM gate WHERE scope IN ('queue:' || queue, 'task:' || task))

@@ -1,0 +1,4 @@
+-- Which of :claims (JSON, [[id, token], ...]) are held by :worker, and what settling them needs.
+SELECT job.ord, job.id, lane, errors, crashes, snoozes, started_at, cancel, ran_by
+FROM json_each(:claims) AS claim JOIN job ON job.id = claim.value ->> 0
+WHERE job.token = claim.value ->> 1 AND job.state = 'running' AND job.worker = :worker

@@ -1,0 +1,2 @@
+-- Queues that may have finished jobs.
+SELECT DISTINCT queue FROM lane

@@ -1,0 +1,92 @@
+-- The whole database. PRAGMA user_version is the version of this file.
+-- A job is one row of `job`; which state it is in is one column, and each state that is searched has a partial
+-- index of its own. What can be large stands apart, so that a change of state rewrites a short row.
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('counter', 0);  -- gives order of arrival, turns of lanes, and tokens of claims
+
+CREATE TABLE lane (
+    id INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL,
+    task TEXT NOT NULL,
+    lane_key TEXT NOT NULL,
+    priority INTEGER,                    -- of the job at its head; NULL when no job is queued
+    turn INTEGER NOT NULL DEFAULT 0,     -- lanes of one priority are served by this, lowest first
+    shut INTEGER NOT NULL DEFAULT 0,     -- a gate is shut
+    known INTEGER NOT NULL DEFAULT 0,    -- a worker has published its task and not left
+    UNIQUE (queue, task, lane_key)
+);
+CREATE INDEX lane_open ON lane (queue, priority DESC, turn) WHERE priority IS NOT NULL AND shut = 0 AND known = 1;
+
+CREATE TABLE job (
+    ord INTEGER PRIMARY KEY,             -- order of arrival
+    id TEXT NOT NULL UNIQUE,
+    task TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 1,
+    errors INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    snoozes INTEGER NOT NULL DEFAULT 0,
+    enqueued_at REAL NOT NULL,
+    queued_at REAL,
+    due_at REAL,                         -- scheduled
+    started_at REAL,                     -- of the latest attempt; NULL while it is claimed and not begun
+    finished_at REAL,
+    worker TEXT NOT NULL DEFAULT '',     -- who holds it
+    ran_by TEXT NOT NULL DEFAULT '',     -- who ran the latest attempt: another one, after a rescue
+    token INTEGER NOT NULL DEFAULT 0,    -- of the latest claim
+    step INTEGER NOT NULL DEFAULT 0,     -- the worker's step that made the claim
+    cancel TEXT,                         -- the reason, once a cancel of a running job was asked for
+    key TEXT,
+    progress TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    summary TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX job_queued ON job (lane, priority DESC, ord) WHERE state = 'queued';
+CREATE INDEX job_scheduled ON job (due_at, queue) WHERE state = 'scheduled';
+CREATE INDEX job_running ON job (worker, step, queue) WHERE state = 'running';
+CREATE INDEX job_cancelling ON job (worker) WHERE state = 'running' AND cancel IS NOT NULL;
+CREATE INDEX job_done ON job (queue, finished_at) WHERE state IN ('succeeded', 'cancelled');
+CREATE INDEX job_dead ON job (queue, finished_at) WHERE state = 'dead';
+
+CREATE TABLE payload (ord INTEGER PRIMARY KEY, args BLOB NOT NULL, headers TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE result (ord INTEGER PRIMARY KEY, json BLOB NOT NULL);
+CREATE TABLE attempt (
+    ord INTEGER NOT NULL,
+    nth INTEGER NOT NULL,                -- order within the job; snoozes share a number with the try that follows
+    number INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    error TEXT,
+    logs TEXT NOT NULL,
+    PRIMARY KEY (ord, nth)
+) WITHOUT ROWID;
+
+CREATE TABLE key (task TEXT NOT NULL, key TEXT NOT NULL, ord INTEGER NOT NULL, PRIMARY KEY (task, key)) WITHOUT ROWID;
+CREATE TABLE gate (scope TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL, until REAL, since REAL NOT NULL);
+
+CREATE TABLE worker (
+    id TEXT PRIMARY KEY,
+    info TEXT NOT NULL,
+    seen_at REAL NOT NULL,
+    lease_until REAL NOT NULL,
+    seq INTEGER NOT NULL DEFAULT 0,      -- the last step
+    reply TEXT NOT NULL DEFAULT '{}',    -- and its answer without the claims, for a step that is sent again
+    cancels INTEGER NOT NULL DEFAULT 0   -- asked for since it published
+);
+CREATE TABLE worker_task (worker TEXT NOT NULL, task TEXT NOT NULL, PRIMARY KEY (worker, task)) WITHOUT ROWID;
+CREATE INDEX worker_task_task ON worker_task (task);
+CREATE TABLE published (task TEXT PRIMARY KEY, spec TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+
+-- A job as lists show it.
+CREATE VIEW summary AS
+SELECT job.ord, job.id, job.task, job.queue, state, job.priority, revision, errors, crashes, snoozes, enqueued_at,
+       due_at, started_at, finished_at, ran_by, key, summary, tags, progress, reason, cancel IS NOT NULL AS cancelling,
+       job.lane
+FROM job;

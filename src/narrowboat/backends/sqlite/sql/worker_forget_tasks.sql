@@ -1,0 +1,2 @@
+-- Forget what a worker published.
+DELETE FROM worker_task WHERE worker = :worker

@@ -1,0 +1,2 @@
+-- (info) of a worker.
+SELECT info FROM worker WHERE id = :worker

@@ -1,0 +1,2 @@
+-- Remember a step.
+UPDATE worker SET seq = :seq, reply = :reply, seen_at = :now WHERE id = :worker

@@ -1,0 +1,1 @@
+"""What Narrowboat ships for tests: the conformance suite of the backend port."""

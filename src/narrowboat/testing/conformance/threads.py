@@ -1,0 +1,107 @@
+"""One handle, many threads, which take turns far more often than they usually do."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ...backends.base import Filter, Retention
+from ...core.job import NewJob
+from ...core.states import State
+from .bench import Bench, BenchWorker, succeeded
+
+
+@contextmanager
+def _quick_turns() -> Generator[None, None, None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@_quick_turns()
+def test_eight_threads_claim_every_job_exactly_once(bench: Bench) -> None:
+    ids = [job_id for key in ("a", "b", "c") for job_id in bench.add_many(100, lane_key=key)]
+    workers = [bench.worker(f"w{n}") for n in range(8)]
+    ready = threading.Barrier(8)
+
+    def work(worker: BenchWorker) -> list[str]:
+        ready.wait(10)
+        claimed: list[str] = []
+        claims = worker.claim(7)
+        while claims:
+            claimed += [claim.id for claim in claims]
+            reply = worker.step([succeeded(claim) for claim in claims], wants=[worker.want(7)])
+            assert reply.refused == ()
+            claims = list(reply.claimed)
+        return claimed
+
+    futures = [bench.meanwhile(lambda worker=worker: work(worker)) for worker in workers]
+    claimed = Counter(job_id for future in futures for job_id in future.result(timeout=60))
+    assert claimed == Counter(ids)
+    assert {bench.state(job_id) for job_id in ids[::37]} == {State.SUCCEEDED}
+
+
+@_quick_turns()
+def test_eight_threads_with_the_same_key_make_one_job(bench: Bench) -> None:
+    for turn in range(5):
+        jobs = [bench.new(key=f"k{turn}") for _ in range(8)]
+        ready = threading.Barrier(8)
+
+        def ask(job: NewJob, ready: threading.Barrier = ready) -> tuple[str, bool]:
+            ready.wait(10)
+            [answer] = bench.backend.enqueue([job], now=bench.now)
+            return answer.id, answer.created
+
+        futures = [bench.meanwhile(lambda job=job: ask(job)) for job in jobs]
+        answers = [future.result(timeout=30) for future in futures]
+        assert len({job_id for job_id, _ in answers}) == 1
+        assert sum(created for _, created in answers) == 1
+
+
+@_quick_turns()
+def test_a_reader_never_sees_half_of_a_batch(bench: Bench) -> None:
+    is_over = threading.Event()
+
+    def read() -> set[int]:
+        seen: set[int] = set()
+        while not is_over.is_set():
+            seen |= {entry.counts.get(State.QUEUED, 0) for entry in bench.backend.stats(now=bench.now)}
+        return seen
+
+    reader = bench.meanwhile(read)
+    for _ in range(20):
+        bench.add_many(25)
+    is_over.set()
+    assert {count % 25 for count in reader.result(timeout=30)} <= {0}
+
+
+@_quick_turns()
+def test_a_storm_of_verbs_leaves_a_clean_store(bench: Bench) -> None:
+    workers = [bench.worker(f"w{n}") for n in range(3)]
+
+    def produce() -> None:
+        for n in range(40):
+            bench.backend.enqueue([bench.new(key=f"k{n % 5}"), bench.new(priority=n % 3)], now=bench.now)
+
+    def consume(worker: BenchWorker) -> None:
+        for _ in range(40):
+            worker.step([succeeded(claim) for claim in worker.claim(3)])
+            worker.extend()
+
+    def disturb() -> None:
+        for _ in range(20):
+            for entry in bench.backend.find(Filter(), limit=5, now=bench.now).jobs:
+                bench.backend.cancel([entry.id], now=bench.now)
+                bench.backend.retry([entry.id], now=bench.now)
+            bench.backend.purge(Retention(keep_max=10), 5, now=bench.now)
+
+    futures = [bench.meanwhile(lambda worker=worker: consume(worker)) for worker in workers]
+    futures += [bench.meanwhile(produce), bench.meanwhile(disturb)]
+    for future in futures:
+        future.result(timeout=60)

@@ -1,0 +1,137 @@
+"""Wait: sleep until there may be work, and lose no wake-up."""
+
+from __future__ import annotations
+
+import time
+
+from ...backends.base import Gate, Wakeup
+from ...core.states import State
+from .bench import OTHER_TASK, TASK, Bench, cancelled, released
+
+
+def test_a_wait_without_work_ends_when_its_time_is_up(bench: Bench) -> None:
+    began = time.monotonic()
+    assert bench.worker().wait(timeout_s=0.2) == Wakeup(False, 0)
+    assert time.monotonic() - began >= 0.19
+
+
+def test_a_wait_ends_at_once_when_there_is_work_already(bench: Bench) -> None:
+    bench.add()
+    worker = bench.worker()
+    for _ in range(3):  # level-triggered: it is the work that counts, not the ringing
+        assert bench.meanwhile(worker.wait).result(timeout=2).work
+
+
+def test_a_wait_of_no_time_looks_once(bench: Bench) -> None:
+    worker = bench.worker()
+    assert not worker.wait(timeout_s=0).work
+    bench.add()
+    assert worker.wait(timeout_s=0).work
+
+
+def test_an_enqueue_wakes_a_wait(bench: Bench) -> None:
+    worker = bench.worker()
+    assert bench.woken_by(bench.add, worker.wait).work
+    assert len(worker.claim()) == 1
+
+
+def test_an_enqueue_wakes_one_who_waits_in_any_of_many_queues(bench: Bench) -> None:
+    worker = bench.worker()
+    wants = [worker.want(queue=name) for name in ("a", "b", "c")]
+    assert bench.woken_by(lambda: bench.add(queue="c"), lambda: worker.wait(*wants)).work
+
+
+def test_a_release_wakes_a_wait(bench: Bench) -> None:
+    bench.add()
+    worker, other = bench.worker("w1"), bench.worker("w2")
+    claim = other.claim_one()
+    assert bench.woken_by(lambda: other.settle(released(claim)), worker.wait).work
+
+
+def test_a_worker_that_leaves_wakes_a_wait(bench: Bench) -> None:
+    bench.add()
+    worker, other = bench.worker("w1"), bench.worker("w2")
+    other.claim_one()
+    assert bench.woken_by(other.leave, worker.wait).work
+
+
+def test_a_retry_wakes_a_wait(bench: Bench) -> None:
+    job_id = bench.ended(State.DEAD)
+    worker = bench.worker()
+    assert bench.woken_by(lambda: bench.backend.retry([job_id], now=bench.now), worker.wait).work
+
+
+def test_a_gate_that_opens_wakes_a_wait(bench: Bench) -> None:
+    bench.add()
+    worker = bench.worker()
+    for scope in ("queue:default", f"task:{TASK}"):
+        bench.backend.shut(Gate(scope=scope))
+        assert bench.woken_by(lambda scope=scope: bench.backend.open(scope), worker.wait).work
+
+
+def test_a_gate_whose_time_is_up_holds_no_wait(bench: Bench) -> None:
+    bench.add()
+    worker = bench.worker()
+    now = time.time()
+    bench.backend.shut(Gate(scope="queue:default", until=now - 1), now=now - 10)
+    assert worker.wait(timeout_s=0).work
+
+
+def test_shut_lanes_and_unwanted_jobs_do_not_end_a_wait(bench: Bench) -> None:
+    worker = bench.worker()
+    bench.backend.shut(Gate(scope="queue:shut"))
+    bench.add(queue="shut")
+    bench.add(OTHER_TASK)
+    bench.add(queue="elsewhere")
+    bench.add(delay_s=3600)
+    assert worker.wait(worker.want(), worker.want(queue="shut"), timeout_s=0.2) == Wakeup(False, 0)
+    assert worker.wait(worker.want(0), worker.want(queue="elsewhere", tasks=()), timeout_s=0.05) == Wakeup(False, 0)
+
+
+def test_a_cancel_wakes_the_worker_that_runs_the_job(bench: Bench) -> None:
+    job_id = bench.add()
+    worker = bench.worker()
+    claim = worker.start_one()
+    wakeup = bench.woken_by(lambda: bench.backend.cancel([job_id], now=bench.now), worker.wait)
+    assert (wakeup.work, wakeup.cancels) == (False, 1)
+    assert worker.step().cancelled == (job_id,)
+    assert worker.wait(timeout_s=0).cancels == 1, "a count, not an event"
+    assert worker.wait(timeout_s=0.1, cancels=1) == Wakeup(False, 1)
+    worker.settle(cancelled(claim))
+    assert worker.wait(timeout_s=0, cancels=1) == Wakeup(False, 1)
+
+
+def test_a_cancel_that_came_before_the_wait_is_not_missed(bench: Bench) -> None:
+    ids = bench.add_many(2)
+    worker = bench.worker()
+    worker.claim(2)
+    bench.backend.cancel(ids, now=bench.now)
+    assert bench.meanwhile(worker.wait).result(timeout=2).cancels == 2
+    assert bench.meanwhile(lambda: worker.wait(cancels=1)).result(timeout=2).cancels == 2
+
+
+def test_a_full_worker_hears_cancels_without_wanting_work(bench: Bench) -> None:
+    job_id = bench.add()
+    bench.add()
+    worker = bench.worker()
+    worker.claim_one()
+
+    def wait_for_nothing() -> Wakeup:
+        return bench.backend.wait(worker.id, [], 30.0)
+
+    assert bench.woken_by(lambda: bench.backend.cancel([job_id], now=bench.now), wait_for_nothing) == Wakeup(False, 1)
+
+
+def test_a_cancel_does_not_wake_other_workers(bench: Bench) -> None:
+    job_id = bench.add()
+    bench.worker("w1").claim_one()
+    other = bench.worker("w2")
+    bench.backend.cancel([job_id], now=bench.now)
+    assert other.wait(timeout_s=0.1) == Wakeup(False, 0)
+
+
+def test_closing_ends_a_wait_and_is_legal_twice(bench: Bench) -> None:
+    backend = bench.make()
+    other = bench.worker("w1", backend=backend)
+    bench.woken_by(backend.close, other.wait)
+    backend.close()
