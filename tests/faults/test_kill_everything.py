@@ -118,8 +118,9 @@ def test_a_killed_zygote_costs_no_attempt(harbour: Harbour) -> None:
 
 def test_executors_die_with_their_worker_even_without_a_zygote(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
-        job = harbour.module.spin_in_c.using().enqueue(str(harbour.folder / "spins"))
+        job = harbour.module.spin_in_c.enqueue(str(harbour.folder / "spins"))
         wait_for("the job to spin", (harbour.folder / "spins").exists)
+        wait_for("its start to be reported", lambda: job.refresh().record.started_at)
         [executor] = worker.executors()
         worker.signal(signal.SIGSTOP)
         os.kill(worker.zygote(), signal.SIGKILL)

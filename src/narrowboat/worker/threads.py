@@ -93,8 +93,11 @@ class Link:
             try:
                 result = call()
             except UnknownWorker:
-                self._publish_again()
+                if not self.is_closed.is_set():
+                    self._publish_again()
             except BackendUnavailable as error:
+                if self.is_closed.is_set():
+                    break
                 self.contact.lost(what, error)
                 failures += 1
                 self.is_closed.wait(min(5.0, 0.05 * 2**failures) * random.random())

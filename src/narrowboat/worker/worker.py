@@ -145,11 +145,11 @@ class Worker:
 
     def _loop(self) -> None:
         while not self._is_over():
-            for key, _ in self._selector.select(self._patience()):
-                key.data()
             now = time.monotonic()
             self._feed_watchdog(now)
             self._turn(now)
+            for key, _ in self._selector.select(self._patience()):
+                key.data()
         faulthandler.cancel_dump_traceback_later()
 
     def _feed_watchdog(self, now: float) -> None:

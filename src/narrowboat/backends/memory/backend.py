@@ -85,16 +85,16 @@ class MemoryBackend(Backend):
 
     def _take_step(self, worker: Worker, step: Step, now: float) -> StepReply:
         store, worker.seen_at = self._store, now
+        for report in step.progress:
+            record = store.held(worker, report.id, report.token)
+            if record is not None:
+                record.progress = report.progress
+                record.revision += 1
         refused = tuple(end.id for end in step.settled if not settle(store, worker, end, now))
         for ref in step.started:
             record = store.held(worker, ref.id, ref.token)
             if record is not None and record.hold is not None and not record.hold.is_started:
                 record.hold.is_started, record.started_at = True, now
-                record.revision += 1
-        for report in step.progress:
-            record = store.held(worker, report.id, report.token)
-            if record is not None:
-                record.progress = report.progress
                 record.revision += 1
         if step.wants:
             store.promote(now)

@@ -8,7 +8,9 @@ from .bench import OTHER_TASK, TASK, Bench, failed, snoozed, succeeded
 
 
 def test_a_step_sent_again_gets_the_same_claims(bench: Bench) -> None:
-    bench.add_many(5)
+    bench.add_many(3)
+    bench.add(lane_key="other", priority=5)
+    bench.add(lane_key="another")
     worker = bench.worker()
     reply = worker.step(wants=[worker.want(2)])
     again = worker.step_again()
@@ -105,6 +107,15 @@ def test_progress_is_kept_and_raises_the_revision(bench: Bench) -> None:
         worker.step(progress=[(claim, Progress(done, 2, "pages"))])
         assert bench.job(job_id).progress == Progress(done, 2, "pages")
         assert bench.job(job_id).revision > revision
+
+
+def test_progress_that_comes_with_the_settlement_is_not_lost(bench: Bench) -> None:
+    job_id = bench.add()
+    worker = bench.worker()
+    claim = worker.claim_one()
+    worker.step([succeeded(claim, started_ago_s=3.0)], started=[claim], progress=[(claim, Progress(9, 9))])
+    job = bench.job(job_id)
+    assert (job.state, job.progress, job.started_at) == (State.SUCCEEDED, Progress(9, 9), bench.now - 3)
 
 
 def test_starts_and_progress_of_others_claims_change_nothing(bench: Bench) -> None:
