@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from . import measure
@@ -18,7 +18,7 @@ JOBS = 4000
 
 
 @contextlib.contextmanager
-def consumer(kind: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def consumer(kind: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
     """Huey's own consumer with two workers, at its shortest polling delay."""
     command = [str(Path(sys.executable).with_name("huey_consumer")), "benchmarks.huey_app.huey"]
     options = ["-w", "2", "-k", kind, "-d", "0.01", "-m", "0.01", "-b", "1.0"]

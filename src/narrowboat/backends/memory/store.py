@@ -15,10 +15,6 @@ from ...core.task import TaskSpec
 from ..base import TURN, Gate, StepReply, Want, WorkerInfo
 from .record import Hold, Record
 
-# No step made a rescued claim. It counts as made so many steps ahead: by then the rescuer has settled it, or
-# else never had the reply, and `extend` releases it.
-STEPS_TO_SETTLE = 100
-
 
 class LaneName(NamedTuple):
     """What a lane is known by."""
@@ -118,7 +114,8 @@ class Store:
     def rescue(self, record: Record, lost: str, rescuer: Worker) -> None:
         """Give a running job to another worker, as the same attempt."""
         assert record.hold is not None
-        seq, is_started = rescuer.seq + STEPS_TO_SETTLE, record.hold.is_started
+        # No step made this claim; the rescuer has surely heard of it when it has heard the reply to its next one.
+        seq, is_started = rescuer.seq + 1, record.hold.is_started
         self.workers[lost].holds.discard(record.new.id)
         record.revision += 1
         self.hand_over(record, Hold(rescuer.info.id, next(self._tokens), seq, is_started, lost))

@@ -145,7 +145,7 @@ class SQLiteBackend(Backend):
 
     def open(self, scope: str, now: float | None = None) -> bool:
         """See Backend."""
-        return self._writer.write(lambda c: lanes.open_gate(c, scope))
+        return self._writer.write(lambda c: lanes.open_gate(c, scope, _clock(now)))
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         """See Backend."""

@@ -53,8 +53,9 @@ def shut(connection: sqlite3.Connection, gate: Gate, now: float) -> None:
     connection.execute(sql("lanes_shut"))
 
 
-def open_gate(connection: sqlite3.Connection, scope: str) -> bool:
+def open_gate(connection: sqlite3.Connection, scope: str, now: float) -> bool:
     """Open a gate; False if it was open."""
+    open_expired(connection, now)
     was_shut = bool(connection.execute(sql("gate_open"), {"scope": scope}).fetchall())
     connection.execute(sql("lanes_shut"))
     return was_shut

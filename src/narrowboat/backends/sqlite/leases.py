@@ -41,7 +41,7 @@ def extend(connection: sqlite3.Connection, worker: str, seq: int, claims: Sequen
     connection.execute(sql("worker_extend"), {"worker": worker, "until": until, "now": now})
     named = [(claim.id, claim.token) for claim in claims]
     held = held_of(connection, worker, named)
-    lost = tuple(claim.id for claim in claims if claim.id not in held)
+    lost = tuple(claim.id for claim in claims if (claim.id, claim.token) not in held)
     names = codec.encode(named).decode()
     _release(connection, connection.execute(sql("unnamed"), {"worker": worker, "seq": seq, "claims": names}), now)
     return Extended(lost=lost, cancelled=cancelling(connection, worker))

@@ -34,6 +34,7 @@ class Held(NamedTuple):
     started_at: float | None
     cancel: str | None
     ran_by: str
+    token: int
 
 
 def step(connection: sqlite3.Connection, step: Step, now: float) -> StepReply:
@@ -42,8 +43,10 @@ def step(connection: sqlite3.Connection, step: Step, now: float) -> StepReply:
     if row is None:
         raise unknown(step.worker)
     if row[0] == step.seq:  # its answer was lost
-        claims = tuple(_claims_of_step(connection, step).values())
+        claims = tuple(sorted(_claims_of_step(connection, step).values(), key=lambda claim: claim.token))
         return msgspec.structs.replace(_reply.decode(row[1]), claimed=claims)
+    if step.seq < row[0]:
+        return StepReply()  # a late copy: its sender has had the answer and moved on
     refused = _settle(connection, step, now)
     promoted = 0
     claimed: tuple[Claim, ...] = ()
@@ -74,25 +77,28 @@ def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(sql("cancelling"), {"worker": worker}))
 
 
-def held_of(connection: sqlite3.Connection, worker: str, claims: list[tuple[str, int]]) -> dict[str, Held]:
-    """Those of the named claims that the worker holds, by id."""
+def held_of(connection: sqlite3.Connection, worker: str, claims: list[tuple[str, int]]) -> dict[tuple[str, int], Held]:
+    """Those of the named claims that the worker holds, by id and token: it may name an older claim of a job, too."""
     if not claims:
         return {}
     rows = connection.execute(sql("held"), {"claims": codec.encode(claims).decode(), "worker": worker})
-    return {row[1]: Held(*row) for row in rows}
+    return {(row[1], row[9]): Held(*row) for row in rows}
 
 
 def _settle(connection: sqlite3.Connection, step: Step, now: float) -> list[str]:
     """Starts, progress and settlements; returns the ids of settlements that were refused."""
     named: list[Settlement | ClaimRef | ProgressReport] = [*step.settled, *step.started, *step.progress]
     held = held_of(connection, step.worker, [(claim.id, claim.token) for claim in named])
+    claims = [(p, held.get((p.id, p.token))) for p in step.progress]
+    reports = [(codec.encode(p.progress).decode(), job.ord) for p, job in claims if job is not None]
+    connection.executemany(sql("progress"), reports)
     rows: list[tuple[object, ...]] = []
     results: list[tuple[object, ...]] = []
     attempts: list[tuple[object, ...]] = []
     back: list[int] = []
     refused: list[str] = []
     for settlement in step.settled:
-        job = held.pop(settlement.id, None)
+        job = held.pop((settlement.id, settlement.token), None)
         if job is None:
             refused.append(settlement.id)
             continue
@@ -106,14 +112,11 @@ def _settle(connection: sqlite3.Connection, step: Step, now: float) -> list[str]
             back.append(job.lane)
         if settlement.enqueue:
             enqueue(connection, settlement.enqueue, now)
-    # What was settled in this very step is not in `held` any more.
-    starts = [(now, held[ref.id].ord) for ref in step.started if ref.id in held]
-    connection.executemany(sql("started"), starts)
-    reports = [(codec.encode(p.progress).decode(), held[p.id].ord) for p in step.progress if p.id in held]
-    connection.executemany(sql("progress"), reports)
     connection.executemany(sql("settle"), rows)
     connection.executemany(sql("settle_result"), results)
     connection.executemany(sql("settle_attempt"), attempts)
+    begun = [held.get((ref.id, ref.token)) for ref in step.started]  # what was settled is not in `held` any more
+    connection.executemany(sql("started"), [(now, job.ord) for job in begun if job is not None])
     look_at_heads(connection, back)
     return refused
 

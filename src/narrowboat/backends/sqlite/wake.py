@@ -35,32 +35,37 @@ class Bell:
 
     def sleep_until(self, look: Callable[[], T], connection: sqlite3.Connection, timeout_s: float) -> T:
         """Call `look` whenever the database has changed, until it is true or the time is up; return its last value."""
+        until = time.monotonic() + timeout_s
+        version = _version(connection)
+        found = look()
         watch = _inotify(self._log)  # opened for each sleep: a user may have only 128 of them
         try:
-            return self._sleep(look, connection, time.monotonic() + timeout_s, watch)
+            while not found and not self.is_closed and time.monotonic() < until:
+                version = self._until_moved(connection, version, until, watch)
+                if not self.is_closed:
+                    found = look()
+        except sqlite3.ProgrammingError:  # closed in the middle of a look
+            if not self.is_closed:
+                raise
         finally:
             if watch is not None:
                 os.close(watch)
+        return found
 
-    def _sleep(self, look: Callable[[], T], connection: sqlite3.Connection, until: float, watch: int | None) -> T:
-        last_event = -GIVE_UP_S
-        seen: int | None = None
-        while True:
-            version = _version(connection)
-            now = time.monotonic()
-            if version != seen or now >= until:
-                seen = version
-                found = look()
-                if found or now >= until or self.is_closed:
-                    return found
+    def _until_moved(self, connection: sqlite3.Connection, version: int, until: float, watch: int | None) -> int:
+        """Sleep until the version is another one, the time is up, or the database is closed."""
+        last_event = time.monotonic()  # of a commit that is under way already, there may be no more events
+        while not self.is_closed and (now := time.monotonic()) < until:
+            found = _version(connection)
+            if found != version:
+                return found
             since = now - last_event
             pause_s = max(SHORTEST_PAUSE_S, since * STRETCH) if since < GIVE_UP_S else until - now
             if watch is None:
                 pause_s = min(pause_s, POLL_S)
-            if self._wait(watch, min(pause_s, max(0.0, until - now))):
+            if self._wait(watch, min(pause_s, until - now)):
                 last_event = time.monotonic()
-            if self.is_closed:
-                return look()
+        return version
 
     def close(self) -> None:
         """End every wait."""

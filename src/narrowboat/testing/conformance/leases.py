@@ -77,6 +77,18 @@ def test_extend_reports_claims_of_jobs_that_do_not_exist(bench: Bench) -> None:
     assert extended.lost == ("demo.send:gone",)
 
 
+def test_naming_an_older_claim_of_a_job_does_not_keep_the_newer(bench: Bench) -> None:
+    job_id = bench.add()
+    worker = bench.worker()
+    older = worker.claim_one()
+    worker.extend()
+    newer = worker.claim_one()
+    assert worker.extend(older, newer).lost == (job_id,)
+    assert bench.state(job_id) is State.RUNNING
+    assert worker.extend(older).lost == (job_id,)
+    assert bench.state(job_id) is State.QUEUED
+
+
 def test_extend_of_an_unknown_worker_is_refused(bench: Bench) -> None:
     try:
         bench.backend.extend("stranger", 0, [], now=bench.now)

@@ -163,6 +163,18 @@ def test_a_settlement_with_a_stale_token_changes_nothing(bench: Bench) -> None:
     assert worker.settle(succeeded(current)) == ()
 
 
+def test_a_stale_settlement_is_refused_beside_the_workers_new_claim_of_the_job(bench: Bench) -> None:
+    job_id = bench.add()
+    worker = bench.worker()
+    stale = worker.claim_one()
+    worker.extend()  # names nothing: the claim is released
+    current = worker.claim_one()
+    assert worker.step([succeeded(stale, result=b"1")], started=[current]).refused == (job_id,)
+    assert bench.state(job_id) is State.RUNNING
+    assert worker.settle(failed(stale), succeeded(current, result=b"2")) == (job_id,)
+    assert (bench.state(job_id), bench.job(job_id).result) == (State.SUCCEEDED, b"2")
+
+
 def test_a_refused_settlement_writes_none_of_its_jobs(bench: Bench) -> None:
     bench.add()
     worker = bench.worker()
