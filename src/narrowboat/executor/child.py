@@ -24,17 +24,17 @@ from ..core.errors import Cancel, RetryIn, Snooze, Stopping
 from ..core.job import Progress
 from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Succeeded
 from ..core.runnable import Runnable
+from ..core.task import TaskSpec
 from ..core.units import seconds
 from . import linux, wire
 from .capture import Lines, LogHandler, Printed
 
 PROGRESS_EVERY_S = 0.05
+WARM_UP = 50
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def main(
-    channel: socket.socket, last_words: int, lifeline: int, tasks: Mapping[str, Runnable], memory: int | None
-) -> NoReturn:
+def main(executor: Executor, channel: socket.socket, last_words: int, lifeline: int, memory: int | None) -> NoReturn:
     """Become an executor in a freshly forked process; ends when the worker closes the channel."""
     status = 1
     try:
@@ -48,7 +48,7 @@ def main(
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
-        Executor(channel, tasks).serve()
+        executor.serve(channel)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone
@@ -59,10 +59,12 @@ def main(
 
 
 class Executor:
-    """The loop of one executor."""
+    """The loop of an executor. The zygote makes it ready once, so that its forks share what that touches."""
 
-    def __init__(self, channel: socket.socket, tasks: Mapping[str, Runnable]) -> None:
-        self._channel, self._tasks = channel, tasks
+    _channel: socket.socket
+
+    def __init__(self, tasks: Mapping[str, Runnable]) -> None:
+        self._tasks = tasks
         self._job: wire.Run | None = None  # the job whose code is running now
         self._stop: wire.Stop | None = None  # what Stopping was raised for
         self._is_nudged = False
@@ -70,8 +72,8 @@ class Executor:
         self._last_progress = 0.0
         self._printed = Printed(self._write)
 
-    def serve(self) -> None:
-        """Run jobs until the channel is closed."""
+    def arm(self) -> None:
+        """Take over the signals, the standard streams and the root logger of this process."""
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_nudge)
         sys.stdout = sys.stderr = self._printed  # type: ignore[assignment]
@@ -79,6 +81,10 @@ class Executor:
         root.addHandler(LogHandler(self._write))
         if root.level == logging.WARNING:
             root.setLevel(logging.INFO)
+
+    def serve(self, channel: socket.socket) -> None:
+        """Run the jobs of a channel until it is closed."""
+        self._channel = channel
         job = self._next()
         while job is not None:
             self._send(wire.Started(job.id))
@@ -202,6 +208,38 @@ class Executor:
         if self._job is not None and (is_last or now - self._last_progress >= PROGRESS_EVERY_S):
             self._last_progress = now
             self._send(wire.Reported(self._job.id, progress))
+
+
+class Nothing:
+    """A task for the warm-up."""
+
+    spec = TaskSpec(name="warm-up")
+
+    def run(self, args: bytes) -> bytes:
+        """Do nothing."""
+        return b""
+
+    def covers(self, error: BaseException) -> bool:
+        """It raises nothing."""
+        return False
+
+
+def prepared(tasks: Mapping[str, Runnable]) -> Executor:
+    """An executor that is ready to be forked: armed, and run for a moment.
+
+    The interpreter rewrites code while it runs for the first times. Done before the fork, those pages stay
+    shared; together with arming it saves each executor about half a megabyte.
+    """
+    ours, theirs = wire.pair()
+    for number in range(WARM_UP):
+        ours.send(wire.encode(wire.Run(f"warm-up:{number}", "warm-up", "warm-up", 1, number, b"{}", 60.0)))
+    ours.shutdown(socket.SHUT_WR)
+    Executor({"warm-up": Nothing()}).serve(theirs)
+    ours.close()
+    theirs.close()
+    executor = Executor(tasks)
+    executor.arm()
+    return executor
 
 
 def describe(error: BaseException) -> ErrorInfo:

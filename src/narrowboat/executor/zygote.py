@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 
 from ..core.runnable import RunnableApp
 from . import child, linux, wire
@@ -35,16 +36,21 @@ def main() -> None:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
     _introduce(app, control, leftovers({control.fileno(), setup["lifeline"]}))
+    zygote = Zygote(child.prepared(app.runnables()), control, setup["lifeline"])
     gc.collect()
     gc.freeze()
-    Zygote(app, control, setup["lifeline"]).serve()
+    try:
+        zygote.serve()
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)  # the standard streams are an executor's by now
+        raise SystemExit(1) from None
 
 
 class Zygote:
     """Forks on request, reaps, and reports both."""
 
-    def __init__(self, app: RunnableApp, control: socket.socket, lifeline: int) -> None:
-        self._tasks, self._control, self._lifeline = app.runnables(), control, lifeline
+    def __init__(self, executor: child.Executor, control: socket.socket, lifeline: int) -> None:
+        self._executor, self._control, self._lifeline = executor, control, lifeline
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -76,7 +82,7 @@ class Zygote:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            child.main(socket.socket(fileno=channel), last_words, self._lifeline, self._tasks, request.memory)
+            child.main(self._executor, socket.socket(fileno=channel), last_words, self._lifeline, request.memory)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:

@@ -20,7 +20,7 @@ _IN_MODIFY, _IN_CLOEXEC, _IN_NONBLOCK = 0x2, 0o2000000, 0o4000
 _libc = ctypes.CDLL(None, use_errno=True)
 SHORTEST_PAUSE_S = 0.0003
 STRETCH = 0.3  # the next look comes after this part of the time since the event
-GIVE_UP_S = 1.0  # after an event without a visible change: it was rolled back, or a checkpoint
+GIVE_UP_S = 0.5  # after an event without a visible change: it was rolled back, or a checkpoint
 POLL_S = 0.05  # where there is no inotify
 
 
