@@ -168,7 +168,7 @@ def test_enqueue_by_name_uses_what_workers_published(app: App) -> None:
     app.backend.publish(WorkerInfo(id="w", host="h", pid=1), app.manifest())
     record = web.enqueue_by_name("tests.double", 1, times=4).record
     assert (record.queue, record.args) == ("sums", b'{"number":1,"times":4}')
-    with pytest.raises(UnknownTask, match="did you mean tests.double"):
+    with pytest.raises(UnknownTask, match=r"did you mean tests\.double"):
         web.enqueue_by_name("tests.duoble", 1)
     for args, kwargs, message in (
         ((), {}, "missing number"),

@@ -73,14 +73,12 @@ class StepReply(msgspec.Struct, frozen=True, kw_only=True):
     """refused: ids of settlements whose claim was no longer this worker's (nothing was changed for them).
     claimed: new claims. cancelled: ids of this worker's running jobs whose cancel was asked for, every time
     until they are settled. more: whether more work of the wanted kind waits.
-    look_again_in_s: when the next scheduled job comes due, if one does.
     """
 
     refused: tuple[str, ...] = ()
     claimed: tuple[Claim, ...] = ()
     cancelled: tuple[str, ...] = ()
     more: bool = False
-    look_again_in_s: float | None = None
 
 
 class Extended(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,10 +220,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
+    def wait(
+        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
+    ) -> Wakeup:
         """Sleep until one of `wants` could be met, or more than `cancels` cancels were asked of this worker
         since it published, or the time is up. Level-triggered; costs nothing while it sleeps.
-        Scheduled jobs that come due do not end it (look_again_in_s is for that).
+        A scheduled job of a wanted queue that comes due ends it, too, and so does a gate that opens by itself.
         """
 
     @abstractmethod

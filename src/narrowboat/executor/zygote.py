@@ -41,7 +41,7 @@ def main() -> None:
     gc.freeze()
     try:
         zygote.serve()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (shown, and the end)
         traceback.print_exc(file=sys.__stderr__)  # the standard streams are an executor's by now
         raise SystemExit(1) from None
 

@@ -25,6 +25,7 @@ from .identity import is_gone
 
 log = logging.getLogger("narrowboat.worker")
 LONGEST_WAIT_S = 5.0
+NEVER = 1 << 60  # cancels: the heartbeat hears them
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
 
@@ -182,12 +183,12 @@ class Courier(Service):
 class Listen:
     """A wish to be woken when one of these can be met."""
 
-    def __init__(self, wants: Sequence[Want], timeout_s: float) -> None:
-        self.wants, self.timeout_s = wants, timeout_s
+    def __init__(self, wants: Sequence[Want]) -> None:
+        self.wants = wants
 
 
 class Heard:
-    """The listener's answer: look at the backend now."""
+    """The listener's answer: whether there is work. It has looked, so that no is an answer, too."""
 
     def __init__(self, work: bool) -> None:
         self.work = work
@@ -204,10 +205,9 @@ class Listener(Service):
         """Answer each request once."""
         link = self.link
         while (request := self.requests.get()) is not None:
-            limit_s = min(request.timeout_s, LONGEST_WAIT_S)
 
-            def wait(request: Listen = request, limit_s: float = limit_s) -> Wakeup:
-                return link.backend.wait(link.info.id, request.wants, limit_s, cancels=1 << 60)
+            def wait(request: Listen = request) -> Wakeup:
+                return link.backend.wait(link.info.id, request.wants, LONGEST_WAIT_S, cancels=NEVER)
 
             woken = link.until_done("wait", wait)
             if woken is not None:

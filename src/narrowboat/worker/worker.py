@@ -68,7 +68,6 @@ class Worker:
         self._stop_by: float | None = None  # draining since a signal; then the end of the drain
         self._is_hungry = True  # there may be work in the backend
         self._is_carrying = self._is_listening = False
-        self._look_again_s = TICK_S
         self._specs: dict[str, TaskSpec] = {}
         self._pool = Pool(
             settings.slots, self, lambda executor: self._nursery.ask_for(executor), self._watch, self._unwatch
@@ -226,7 +225,7 @@ class Worker:
         wants, _ = self._appetite.wants()
         if wants:
             self._is_listening = True
-            self._listener.requests.put(Listen(wants, self._look_again_s))
+            self._listener.requests.put(Listen(wants))
 
     # Mail from the threads.
 
@@ -236,7 +235,7 @@ class Worker:
                 case Stepped():
                     self._stepped(message)
                 case Heard():
-                    self._is_listening, self._is_hungry = False, True
+                    self._is_listening, self._is_hungry = False, message.work
                 case Extended():
                     self._extended(message)
                 case CancelsAsked():
@@ -256,7 +255,6 @@ class Worker:
             log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
         if step.wants:
             self._is_hungry = reply.more
-            self._look_again_s = TICK_S if reply.look_again_in_s is None else max(0.0, reply.look_again_in_s)
         now = time.monotonic()
         claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
         self._pool.take(claimed)

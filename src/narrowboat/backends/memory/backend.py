@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -104,15 +105,11 @@ class MemoryBackend(Backend):
             for record in store.take(msgspec.structs.replace(want, n=left), now):
                 store.claim(record, worker, step.seq, now)
                 claimed.append(record.claim())
-        queues = {want.queue for want in step.wants}
-        due = (at for at, _, job in store.scheduled if store.jobs[job].new.queue in queues)
-        look_again_at = next(due, None)
         return StepReply(
             refused=refused,
             claimed=tuple(claimed),
             cancelled=self._cancelled(worker),
             more=any(store.ready(want, now) for want in step.wants),
-            look_again_in_s=None if look_again_at is None else look_again_at - now,
         )
 
     def _cancelled(self, worker: Worker) -> tuple[str, ...]:
@@ -154,34 +151,38 @@ class MemoryBackend(Backend):
             self._changed.notify_all()
             return claims
 
-    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
-        def look() -> tuple[bool, Wakeup]:
-            work = any(self._store.ready(want, time.time()) for want in wants)
-            me = self._store.workers.get(worker)
-            asked = me.cancels if me else 0
-            return work or asked > cancels or me is None, Wakeup(work, asked)
+    def wait(
+        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
+    ) -> Wakeup:
+        ahead_s = 0.0 if now is None else now - time.time()
+        queues = {want.queue for want in wants}
 
-        return self._sleep_until(look, timeout_s)
+        def look() -> tuple[Wakeup | None, float]:
+            moment = time.time() + ahead_s
+            asked = self._store.worker(worker).cancels
+            next_s = self._store.next_change(queues, moment) - moment
+            found = Wakeup(next_s <= 0 or any(self._store.ready(want, moment) for want in wants), asked)
+            return found if found.work or asked > cancels else None, next_s
+
+        return self._sleep_until(look, timeout_s) or Wakeup(False, self._store.worker(worker).cancels)
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
-        def look() -> tuple[bool, list[JobSummary]]:
+        def look() -> tuple[list[JobSummary] | None, float]:
             records = ((self._store.jobs.get(job), seen) for job, seen in revisions.items())
-            changed = [record.summary() for record, seen in records if record and record.revision > seen]
-            return bool(changed), changed
+            return [record.summary() for record, seen in records if record and record.revision > seen], inf
 
-        return self._sleep_until(look, timeout_s)
+        return self._sleep_until(look, timeout_s) or []
 
-    def _sleep_until(self, look: Callable[[], tuple[bool, T]], timeout_s: float) -> T:
+    def _sleep_until(self, look: Callable[[], tuple[T | None, float]], timeout_s: float) -> T | None:
+        """Look after every change, and when the last look said that time alone will bring one."""
         until = time.monotonic() + timeout_s
         with self._changed:
             while True:
-                is_over, found = look()
+                found, next_s = look()
                 left = until - time.monotonic()
-                if is_over or self._is_closed or left <= 0:
+                if found or self._is_closed or left <= 0:
                     return found
-                # Gates open by themselves without a change that could notify.
-                opens = [g.until - time.time() for g in self._store.shut_gates(time.time()).values() if g.until]
-                self._changed.wait(min([left, *(max(0.001, opens_in_s) for opens_in_s in opens)]))
+                self._changed.wait(min(left, max(0.001, next_s)))
 
     def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
         with self._changed:

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 from ...core.errors import UnknownWorker
@@ -136,6 +137,12 @@ class Store:
         """Queue the scheduled jobs that are due."""
         while self.scheduled and self.scheduled[0][0] <= now:
             self.move(self.jobs[self.scheduled[0][2]], State.QUEUED, now)
+
+    def next_change(self, queues: set[str], now: float) -> float:
+        """When time alone will bring work: a scheduled job of these queues comes due, or a gate opens."""
+        due = (at for at, _, job in self.scheduled if self.jobs[job].new.queue in queues)
+        opens = [gate.until for gate in self.shut_gates(now).values() if gate.until is not None]
+        return min([next(due, inf), *opens])
 
     def take(self, want: Want, now: float) -> Iterator[Record]:
         """The jobs for a wish, in order; each must be claimed before the next is asked for."""

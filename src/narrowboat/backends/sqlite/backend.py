@@ -6,10 +6,11 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Generator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import BackendUnavailable, ConfigError, UnknownWorker
+from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Enqueued, Job, JobSummary, NewJob
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
@@ -35,7 +36,7 @@ from . import enqueue, lanes, leases, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
-from .wake import Bell
+from .wake import Bell, Look
 from .writer import Writer
 
 
@@ -80,21 +81,20 @@ class SQLiteBackend(Backend):
         """See Backend."""
         return self._writer.write(lambda c: leases.rescue(c, worker, limit, dead, _clock(now)), is_durable=False)
 
-    def wait(self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0) -> Wakeup:
+    def wait(
+        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
+    ) -> Wakeup:
         """See Backend."""
+        ahead_s = 0.0 if now is None else now - time.time()
         with self._reading() as connection:
             woken = Wakeup(False, 0)
 
-            def look() -> bool:
+            def look() -> Look[bool]:
                 nonlocal woken
-                row = connection.execute(sql("worker_get"), {"worker": worker}).fetchone()
-                if row is None:
-                    raise UnknownWorker(f"worker {worker} has not published here, or was forgotten: publish again")
-                if wants and lanes.is_any_expired(connection, time.time()):
-                    self._writer.write(lambda c: lanes.open_expired(c, time.time()), is_durable=False)
-                work = any(lanes.next_lanes(connection, want) for want in wants)
-                woken = Wakeup(work, row[2])
-                return work or row[2] > cancels
+                asked, next_change = lanes.look(connection, worker, wants)
+                left_s = inf if next_change is None else next_change - time.time() - ahead_s
+                woken = Wakeup(left_s <= 0 or any(lanes.next_lanes(connection, want) for want in wants), asked)
+                return Look(woken.work or asked > cancels, left_s)
 
             self._bell.sleep_until(look, connection, timeout_s)
             return woken
@@ -102,7 +102,7 @@ class SQLiteBackend(Backend):
     def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
         """See Backend."""
         with self._reading() as connection:
-            return self._bell.sleep_until(lambda: read.watch(connection, revisions), connection, timeout_s)
+            return self._bell.sleep_until(lambda: Look(read.watch(connection, revisions)), connection, timeout_s)
 
     def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
         """See Backend."""

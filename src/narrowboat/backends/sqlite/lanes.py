@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...core import codec
+from ...core.errors import UnknownWorker
 from ..base import Gate, Want
 from .enqueue import draw
 from .queries import sql
@@ -40,9 +41,15 @@ def open_expired(connection: sqlite3.Connection, now: float) -> None:
         connection.execute(sql("lanes_shut"))
 
 
-def is_any_expired(connection: sqlite3.Connection, now: float) -> bool:
-    """Whether `open_expired` would open a gate."""
-    return bool(connection.execute(sql("gates_expired"), {"now": now}).fetchone()[0])
+def look(connection: sqlite3.Connection, worker: str, wants: Sequence[Want]) -> tuple[int, float | None]:
+    """For a sleeper: how many cancels were asked of it, and when time alone will bring work. Raises UnknownWorker."""
+    row = connection.execute(sql("worker_get"), {"worker": worker}).fetchone()
+    if row is None:
+        raise UnknownWorker(f"worker {worker} has not published here, or was forgotten: publish again")
+    if not wants:
+        return row[2], None
+    queues = codec.encode([want.queue for want in wants]).decode()
+    return row[2], connection.execute(sql("next_change"), {"queues": queues}).fetchone()[0]
 
 
 def shut(connection: sqlite3.Connection, gate: Gate, now: float) -> None:

@@ -50,17 +50,14 @@ def step(connection: sqlite3.Connection, step: Step, now: float) -> StepReply:
     refused = _settle(connection, step, now)
     promoted = 0
     claimed: tuple[Claim, ...] = ()
-    due: float | None = None
     if step.wants:
         open_expired(connection, now)
         promoted = promote(connection, now, PROMOTE)
         claimed = _claim(connection, step)
-        (due,) = connection.execute(sql("next_due")).fetchone()
     reply = StepReply(
         refused=tuple(refused),
         cancelled=cancelling(connection, step.worker),
         more=promoted == PROMOTE or any(next_lanes(connection, want) for want in step.wants),
-        look_again_in_s=None if due is None else max(0.0, due - now),
     )
     remembered = codec.encode(reply).decode()
     connection.execute(sql("worker_step"), {"worker": step.worker, "seq": step.seq, "reply": remembered, "now": now})

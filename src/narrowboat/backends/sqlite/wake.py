@@ -12,16 +12,26 @@ import select
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 _IN_MODIFY, _IN_CLOEXEC, _IN_NONBLOCK = 0x2, 0o2000000, 0o4000
 _libc = ctypes.CDLL(None, use_errno=True)
 SHORTEST_PAUSE_S = 0.0003
-STRETCH = 0.3  # the next look comes after this part of the time since the event
+STRETCH = 0.5  # the next look comes after this part of the time since the event
 GIVE_UP_S = 0.5  # after an event without a visible change: it was rolled back, or a checkpoint
 POLL_S = 0.05  # where there is no inotify
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Generic[T]):
+    """What a sleeper saw, and after how many seconds it must look again though nothing is written."""
+
+    found: T
+    again_in_s: float = inf
 
 
 class Bell:
@@ -33,24 +43,24 @@ class Bell:
         self._pid = os.getpid()
         self.is_closed = False
 
-    def sleep_until(self, look: Callable[[], T], connection: sqlite3.Connection, timeout_s: float) -> T:
-        """Call `look` whenever the database has changed, until it is true or the time is up; return its last value."""
+    def sleep_until(self, look: Callable[[], Look[T]], connection: sqlite3.Connection, timeout_s: float) -> T:
+        """Call `look` whenever the database has changed, until it finds something or the time is up."""
         until = time.monotonic() + timeout_s
         version = _version(connection)
-        found = look()
+        seen = look()
         watch = _inotify(self._log)  # opened for each sleep: a user may have only 128 of them
         try:
-            while not found and not self.is_closed and time.monotonic() < until:
-                version = self._until_moved(connection, version, until, watch)
+            while not seen.found and not self.is_closed and (now := time.monotonic()) < until:
+                version = self._until_moved(connection, version, min(until, now + seen.again_in_s), watch)
                 if not self.is_closed:
-                    found = look()
+                    seen = look()
         except sqlite3.ProgrammingError:  # closed in the middle of a look
             if not self.is_closed:
                 raise
         finally:
             if watch is not None:
                 os.close(watch)
-        return found
+        return seen.found
 
     def _until_moved(self, connection: sqlite3.Connection, version: int, until: float, watch: int | None) -> int:
         """Sleep until the version is another one, the time is up, or the database is closed."""

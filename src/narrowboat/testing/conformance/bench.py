@@ -239,7 +239,7 @@ class BenchWorker:
 
     def wait(self, *wants: Want, timeout_s: float = 30.0, cancels: int = 0) -> Wakeup:
         """Sleep until there may be work (by default: of this worker's tasks in the default queue)."""
-        return self.backend.wait(self.id, wants or [self.want()], timeout_s, cancels)
+        return self.backend.wait(self.id, wants or [self.want()], timeout_s, cancels, now=self.bench.now)
 
     def leave(self) -> None:
         """Go, in good order."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from ...core.states import State
-from .bench import Bench, failed, snoozed
+from .bench import PROMPT_S, Bench, failed, snoozed
 
 
 def test_a_delayed_job_is_scheduled_and_not_claimed_before_it_is_due(bench: Bench) -> None:
@@ -29,18 +31,22 @@ def test_a_point_in_time_that_is_over_is_now(bench: Bench) -> None:
     assert bench.worker().claim_one().id == job_id
 
 
-def test_the_reply_says_when_to_look_again(bench: Bench) -> None:
+def test_a_job_that_comes_due_ends_a_wait_and_not_before(bench: Bench) -> None:
     worker = bench.worker()
-    assert worker.step(wants=[worker.want()]).look_again_in_s is None
-    bench.add(delay_s=60)
-    bench.add(delay_s=20)
-    look_again_in_s = worker.step(wants=[worker.want()]).look_again_in_s
-    assert look_again_in_s is not None
-    assert abs(look_again_in_s - 20) < 0.01
-    bench.later(15)
-    look_again_in_s = worker.step(wants=[worker.want()]).look_again_in_s
-    assert look_again_in_s is not None
-    assert abs(look_again_in_s - 5) < 0.01
+    bench.add(delay_s=3600)
+    bench.add(delay_s=0.3, queue="elsewhere")
+    assert not worker.wait(timeout_s=0.5).work
+    began = time.monotonic()
+    bench.add(delay_s=0.4)
+    assert worker.wait().work
+    assert 0.3 <= time.monotonic() - began < PROMPT_S
+    bench.later(1)
+    assert len(worker.claim()) == 1
+
+
+def test_a_delayed_job_that_is_enqueued_during_a_wait_ends_it_when_it_is_due(bench: Bench) -> None:
+    worker = bench.worker()
+    assert bench.woken_by(lambda: bench.add(delay_s=0.2), worker.wait).work
 
 
 def test_a_job_that_is_due_but_was_not_claimed_is_more_work(bench: Bench) -> None:
@@ -50,7 +56,7 @@ def test_a_job_that_is_due_but_was_not_claimed_is_more_work(bench: Bench) -> Non
     reply = worker.step(wants=[worker.want(1)])
     assert (len(reply.claimed), reply.more) == (1, True)
     reply = worker.step(wants=[worker.want(2)])
-    assert (len(reply.claimed), reply.more, reply.look_again_in_s) == (2, False, None)
+    assert (len(reply.claimed), reply.more) == (2, False)
 
 
 def test_hundreds_of_jobs_that_come_due_together_are_all_claimed(bench: Bench) -> None:

@@ -72,9 +72,16 @@ def test_a_gate_that_opens_wakes_a_wait(bench: Bench) -> None:
 def test_a_gate_whose_time_is_up_holds_no_wait(bench: Bench) -> None:
     bench.add()
     worker = bench.worker()
-    now = time.time()
-    bench.backend.shut(Gate(scope="queue:default", until=now - 1), now=now - 10)
+    bench.backend.shut(Gate(scope="queue:default", until=bench.now - 1), now=bench.now - 10)
     assert worker.wait(timeout_s=0).work
+
+
+def test_a_gate_that_opens_by_itself_ends_a_wait(bench: Bench) -> None:
+    bench.add()
+    worker = bench.worker()
+    bench.backend.shut(Gate(scope="queue:default", until=bench.now + 0.3), now=bench.now)
+    assert not worker.wait(timeout_s=0).work
+    assert worker.wait(timeout_s=30).work
 
 
 def test_shut_lanes_and_unwanted_jobs_do_not_end_a_wait(bench: Bench) -> None:

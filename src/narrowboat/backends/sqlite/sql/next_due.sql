@@ -1,2 +1,0 @@
--- When the next scheduled job is due.
-SELECT min(due_at) FROM job WHERE state = 'scheduled'
