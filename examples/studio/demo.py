@@ -142,11 +142,10 @@ def ask(
 def form_with(photo: Path) -> tuple[str, bytes]:
     """(content type, body) of the form as a browser sends it."""
     boundary = secrets.token_hex(16)
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="{photo.name}"\r\nContent-Type: image/jpeg\r\n\r\n'
-    return (
-        f"multipart/form-data; boundary={boundary}",
-        head.encode() + photo.read_bytes() + f"\r\n--{boundary}--\r\n".encode(),
-    )
+    disposition = f'form-data; name="photo"; filename="{photo.name}"'
+    head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg\r\n\r\n"
+    body = head.encode() + photo.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    return f"multipart/form-data; boundary={boundary}", body
 
 
 def start(name: str, command: list[str], url: str) -> subprocess.Popen[bytes]:

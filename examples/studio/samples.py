@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,7 @@ def _sky(top: Colour, bottom: Colour) -> Image.Image:
 def _hills(draw: ImageDraw.ImageDraw, rng: random.Random, height: int, steepness: int, colour: Colour) -> None:
     points = [(x, height + rng.randrange(-steepness, steepness)) for x in range(-400, SIZE[0] + 800, 400)]
     smooth: list[tuple[float, float]] = []
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         for part in range(20):
             t = part / 20
             ease = t * t * (3 - 2 * t)

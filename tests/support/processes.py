@@ -93,10 +93,10 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def running_worker(
-    app: str, url: str, folder: Path, *options: str, env: dict[str, str] | None = None
+    app: str, url: str, folder: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None
 ) -> Generator[WorkerProcess]:
     """A worker that is ready, and gone afterwards whatever happens."""
-    worker = WorkerProcess(app, url, folder, *options, env=env)
+    worker = WorkerProcess(app, url, folder, *options, env=env, log=log)
     try:
         yield worker.until_ready()
     finally:

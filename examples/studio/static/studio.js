@@ -64,7 +64,8 @@ function picture(result) {
   const link = Object.assign(document.createElement("a"), { href: result.url });
   link.append(Object.assign(document.createElement("img"), { src: result.url, alt: result.label, loading: "lazy" }));
   const text = document.createElement("span");
-  text.textContent = `${result.label}, ${result.width} × ${result.height}, ${Math.round(result.size / 1024)} KB`;
+  const kind = result.label === "WebP" ? "WebP, " : "";
+  text.textContent = `${kind}${result.width} × ${result.height}, ${Math.round(result.size / 1024)} KB`;
   item.append(link, text);
   return item;
 }

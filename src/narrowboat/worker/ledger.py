@@ -43,7 +43,6 @@ class Ledger:
             self._oldest_settled = time.monotonic()
         self._settled.append((settlement, held.started_at))
         self._started.pop(held.id, None)
-        self._progress.pop(held.id, None)
         return settlement
 
     def begin(self, held: Held) -> None:
