@@ -7,6 +7,7 @@ import logging
 import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -48,6 +49,7 @@ log = logging.getLogger("narrowboat.worker")
 WATCHDOG_S = 60.0  # a main loop that does not turn for so long is stuck: dump every stack and exit
 TICK_S = 5.0
 IMPORT_S = 120.0
+SWITCH_S = 1e-4  # the courier gives up the interpreter for every row; it must not wait 5 ms to have it back
 HAND_S = 2.0  # how long a claimed job waits for an executor
 LAST_STEP_S = 5.0  # for handing back at the end
 
@@ -79,6 +81,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
+        sys.setswitchinterval(SWITCH_S)
         linux.become_subreaper()
         self._listen_to_signals()
         self._add(self._mailbox.descriptor, self._read_mail)

@@ -14,8 +14,9 @@ from ..base import ClaimRef, Extended, WorkerInfo, WorkerView
 from .enqueue import draw
 from .lanes import look_at_heads
 from .queries import sql
-from .rows import claim_of
-from .step import cancelling, held_of, unknown
+from .rows import claim_of, claim_row
+from .settle import held_of
+from .step import cancelling, unknown
 
 _info = msgspec.json.Decoder(WorkerInfo)
 _spec = msgspec.json.Decoder(TaskSpec)
@@ -62,8 +63,8 @@ def rescue(connection: sqlite3.Connection, worker: str, limit: int, dead: Sequen
             token = draw(connection)
             # The worker has surely heard of this claim when it has heard the reply to its next step.
             changes = {"ord": ord_, "worker": worker, "token": token, "step": row[0] + 1}
-            *fields, is_started = connection.execute(sql("rescue"), changes).fetchone()
-            claims.append(claim_of(fields, lost_worker=other, started=bool(is_started)))
+            (row_,) = connection.execute(sql("rescue"), changes).fetchone()
+            claims.append(claim_of(claim_row(row_), lost_worker=other))
         (holds_any,) = connection.execute(sql("holds_any"), {"worker": other}).fetchone()
         if not holds_any:
             _forget(connection, other)

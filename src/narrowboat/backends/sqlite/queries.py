@@ -12,4 +12,4 @@ _FOLDER = Path(__file__).parent / "sql"
 def sql(name: str) -> str:
     """The text of sql/<name>.sql without its header, always the same object, so that SQLite's own cache finds it."""
     lines = (_FOLDER / f"{name}.sql").read_text().splitlines()
-    return "\n".join(line.partition("  -- ")[0] for line in lines if not line.startswith("--"))
+    return "\n".join(line for line in lines if not line.startswith("--"))

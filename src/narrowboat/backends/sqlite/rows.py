@@ -17,25 +17,68 @@ _texts = msgspec.json.Decoder(tuple[str, ...])
 _STATES = {state.value: state for state in State}
 
 
-def claim_of(row: Any, lost_worker: str = "", started: bool = False) -> Claim:
-    """A row of claimed.sql, or of rescue.sql without its last column."""
-    _, id_, task, queue, token, args, priority, errors, crashes, snoozes, enqueued_at, headers, tags, version = row
+class ClaimRow(msgspec.Struct, array_like=True):
+    """An array of claimed.sql or rescue.sql."""
+
+    id: str
+    task: str
+    queue: str
+    token: int
+    args: str
+    priority: int
+    errors: int
+    crashes: int
+    snoozes: int
+    enqueued_at: str
+    headers: str
+    tags: str
+    version: int
+    started: int = 0
+
+
+class Held(msgspec.Struct, array_like=True):
+    """An array of held.sql: a running job as its settlement needs it."""
+
+    ord: int
+    id: str
+    lane: int
+    errors: int
+    crashes: int
+    snoozes: int
+    started: str | None
+    cancel: str | None
+    ran_by: str
+    token: int
+
+    @property
+    def started_at(self) -> float | None:
+        """When the attempt began, if that was reported."""
+        return None if self.started is None else float(self.started)
+
+
+claim_rows = msgspec.json.Decoder(list[ClaimRow]).decode
+claim_row = msgspec.json.Decoder(ClaimRow).decode
+held_rows = msgspec.json.Decoder(list[Held]).decode
+
+
+def claim_of(row: ClaimRow, lost_worker: str = "") -> Claim:
+    """The claim of a row."""
     return Claim(
-        id=id_,
-        task=task,
-        queue=queue,
-        token=token,
-        args=args,
-        priority=priority,
-        errors=errors,
-        crashes=crashes,
-        snoozes=snoozes,
-        started=started,
+        id=row.id,
+        task=row.task,
+        queue=row.queue,
+        token=row.token,
+        args=row.args.encode(),
+        priority=row.priority,
+        errors=row.errors,
+        crashes=row.crashes,
+        snoozes=row.snoozes,
+        started=bool(row.started),
         lost_worker=lost_worker,
-        enqueued_at=enqueued_at,
-        headers=codec.decode(headers) if headers != "{}" else {},
-        tags=_texts.decode(tags) if tags != "[]" else (),
-        version=version,
+        enqueued_at=float(row.enqueued_at),
+        headers=codec.decode(row.headers.encode()) if row.headers != "{}" else {},
+        tags=_texts.decode(row.tags) if row.tags != "[]" else (),
+        version=row.version,
     )
 
 

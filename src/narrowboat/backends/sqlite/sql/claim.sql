@@ -1,4 +1,4 @@
--- Claim :n jobs of a lane, oldest first at one priority, with tokens from :token on. Returns (ord), in no order.
+-- Claim :n jobs of a lane, oldest first at one priority, with tokens from :token on, in this order.
 -- The limit stands inside: a window over the whole lane would cost with its length.
 UPDATE job SET state = 'running', worker = :worker, ran_by = :worker, token = :token + picked.place, step = :step,
                started_at = NULL, progress = NULL, cancel = NULL, revision = revision + 1
@@ -6,4 +6,3 @@ FROM (SELECT ord, row_number() OVER (ORDER BY ord) - 1 AS place FROM (
           SELECT ord FROM job WHERE lane = :lane AND state = 'queued' AND priority = :priority ORDER BY ord LIMIT :n
       )) AS picked
 WHERE job.ord = picked.ord
-RETURNING job.ord
