@@ -23,7 +23,7 @@ def main() -> None:
             ("full", "FULL: each commit is on the disk before it counts; Huey with fsync=True"),
             (
                 "normal",
-                "NORMAL: may lose the last commits in a power cut, none in a crash; Huey's default is fsync=False",
+                "NORMAL: a power cut may lose the last commits, a crash none; Huey with fsync=False is OFF, weaker",
             ),
         ):
             print(f"\nsynchronous={meaning}")
@@ -41,27 +41,31 @@ def _compare(folder: Path, durability: str, jobs: int) -> None:
     with boat.database(folder, durability) as url, boat.worker(url, 2):
         p50, p99 = boat.latency_ms(300)
     best = max(huey["process"], huey["thread"])
-    print(f"  bare one-row commits                      {bare:10,.0f} /s")
-    print(f"  jobs that do nothing, 2 executors         {rate:10,.0f} /s   {rate / bare:5.2f} per bare commit")
-    print(f"    Huey, 2 workers: process / thread       {huey['process']:10,.0f} / {huey['thread']:,.0f} /s")
-    print(f"    Narrowboat : best of Huey               {rate / best:10.1f} x")
-    print(f"  enqueue one by one                        {single:10,.0f} /s   Huey {huey['enqueue']:,.0f} /s")
-    print(f"  enqueue in calls of 1,000                 {bulk:10,.0f} /s")
-    print(
-        f"  enqueue to start, idle worker, p50 / p99  {p50:10.1f} / {p99:.1f} ms   Huey {huey['p50_ms']:.1f} / {huey['p99_ms']:.1f} ms"
-    )
-    print(
-        f"  Huey with 2 worker processes              {huey['pss_mib']:10.1f} MiB, idle {huey['idle_percent']:.2f} % of a core"
-    )
+    _row("bare one-row commits", f"{bare:,.0f} /s")
+    _row("jobs that do nothing, 2 executors", f"{rate:,.0f} /s", f"{rate / bare:.2f} per bare commit")
+    _row("  Huey, 2 worker processes", f"{huey['process']:,.0f} /s")
+    _row("  Huey, 2 worker threads", f"{huey['thread']:,.0f} /s")
+    _row("  Narrowboat : the better of these", f"{rate / best:.1f} x")
+    _row("enqueue one by one", f"{single:,.0f} /s", f"Huey {huey['enqueue']:,.0f} /s")
+    _row("enqueue in calls of 1,000", f"{bulk:,.0f} /s")
+    _row("enqueue to start, idle worker, p50", f"{p50:.1f} ms", f"Huey {huey['p50_ms']:.1f} ms")
+    _row("enqueue to start, idle worker, p99", f"{p99:.1f} ms", f"Huey {huey['p99_ms']:.1f} ms")
+    _row("Huey with 2 worker processes, memory", f"{huey['pss_mib']:.1f} MiB (PSS)")
+    _row("Huey with 2 worker processes, idle", f"{huey['idle_percent']:.2f} %", "of a core, polling every 10 ms")
+
+
+def _row(name: str, value: str, note: str = "") -> None:
+    print(f"  {name:<38}{value:>16}   {note}".rstrip(), flush=True)
 
 
 def _rest(folder: Path, idle_s: float) -> None:
     with boat.database(folder, "full") as url:
         idle = boat.idle_percent(url, idle_s)
         few, many = boat.memory_mib(url, 2), boat.memory_mib(url, 64)
-    print(f"  idle worker with 2 executors              {idle:10.2f} % of a core over {idle_s:.0f} s")
-    print(f"  whole tree with 2 / 64 waiting executors  {few:10.1f} / {many:.1f} MiB (PSS)")
-    print(f"  each further executor                     {(many - few) / 62:10.2f} MiB")
+    _row("idle worker with 2 executors", f"{idle:.2f} %", f"of a core, over {idle_s:.0f} s")
+    _row("whole tree, 2 waiting executors", f"{few:.1f} MiB", "(PSS)")
+    _row("whole tree, 64 waiting executors", f"{many:.1f} MiB")
+    _row("each further executor", f"{(many - few) / 62:.2f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Huey, measured the same way, in a process of its own for each durability: `python -m benchmarks.peer FOLDER FSYNC`."""
+"""Huey, measured the same way, in a process of its own for each durability."""
 
 from __future__ import annotations
 

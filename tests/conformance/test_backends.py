@@ -21,6 +21,8 @@ from narrowboat.testing.conformance import BackendConformance, run  # noqa: E402
 
 
 class TestMemory(BackendConformance):
+    lacks = frozenset({"is_shared"})
+
     def make_backend(self) -> Backend:
         return MemoryBackend()
 

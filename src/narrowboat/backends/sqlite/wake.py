@@ -43,8 +43,13 @@ class Bell:
         self._pid = os.getpid()
         self.is_closed = False
 
-    def sleep_until(self, look: Callable[[], Look[T]], connection: sqlite3.Connection, timeout_s: float) -> T:
-        """Call `look` whenever the database has changed, until it finds something or the time is up."""
+    def sleep_until(
+        self, look: Callable[[], Look[T]], connection: sqlite3.Connection, timeout_s: float, rest_s: float
+    ) -> T:
+        """Call `look` whenever the database has changed, until it finds something or the time is up.
+
+        rest_s: the pause after a look that found nothing, so that a busy database does not keep a sleeper awake.
+        """
         until = time.monotonic() + timeout_s
         version = _version(connection)
         seen = look()
@@ -54,6 +59,8 @@ class Bell:
                 version = self._until_moved(connection, version, min(until, now + seen.again_in_s), watch)
                 if not self.is_closed:
                     seen = look()
+                if not seen.found:
+                    self._wait(None, max(0.0, min(rest_s, until - time.monotonic())))
         except sqlite3.ProgrammingError:  # closed in the middle of a look
             if not self.is_closed:
                 raise

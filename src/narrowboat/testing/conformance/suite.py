@@ -112,7 +112,27 @@ def run(make_backend: MakeBackend, reopen: Reopen | None = None) -> Report:
 
 
 class BackendConformance:
-    """Subclass with a name that pytest collects; `make_backend` gives a fresh, empty store each time."""
+    """Subclass with a name that pytest collects; `make_backend` gives a fresh, empty store each time.
+
+    lacks: fields of Capabilities that the backend has not. Cases that need one are not collected, and named in
+    `left_out`; a backend that lacks more than it says skips them, one that lacks less fails.
+    """
+
+    lacks: frozenset[str] = frozenset()
+    left_out: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Take away the cases that do not apply."""
+        left_out = [case.name for case in cases() if case.needs in cls.lacks]
+        for name in left_out:
+            setattr(cls, name, None)
+        cls.left_out = tuple(left_out)
+
+    def test_the_backend_lacks_what_it_says(self) -> None:
+        """`lacks` hides no case that would apply."""
+        backend = self.make_backend()
+        assert not {name for name in self.lacks if getattr(backend.capabilities, name)}
+        backend.close()
 
     def make_backend(self) -> Backend:
         """A backend on a new, empty store."""
