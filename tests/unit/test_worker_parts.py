@@ -9,11 +9,13 @@ import pytest
 
 from narrowboat import ConfigError
 from narrowboat.backends.base import WorkerInfo
-from narrowboat.core.job import Claim
-from narrowboat.core.outcome import Released, Succeeded
+from narrowboat.core import codec
+from narrowboat.core.job import MAX_PAYLOAD, Claim, Progress
+from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed
 from narrowboat.worker.appetite import Appetite
+from narrowboat.worker.distrust import believable, believable_progress
 from narrowboat.worker.executors import Executor, ProtocolViolation, cause_of_death
 from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
@@ -159,6 +161,29 @@ def test_bytes_that_are_no_frame_are_a_violation(junk: bytes) -> None:
     with pytest.raises(ProtocolViolation):
         executor.read()
     executor.close()
+
+
+NAN, INF = float("nan"), float("inf")
+HUGE = ErrorInfo(type="x" * 10_000, message="y" * 1_000_000, traceback="z" * 1_000_000)
+
+
+@pytest.mark.parametrize("result", [b"not json", b'"' + b"x" * MAX_PAYLOAD + b'"', b"[" * 100_000, b"{}{}"])
+def test_a_result_that_is_too_large_or_no_json_is_a_violation(result: bytes) -> None:
+    with pytest.raises(ProtocolViolation):
+        believable(Succeeded(result))
+
+
+def test_what_is_believed_of_an_outcome_is_bounded() -> None:
+    failed = believable(Failed(HUGE, delay_s=NAN))
+    assert isinstance(failed, Failed)
+    assert len(codec.encode(failed)) < 30_000
+    assert failed.delay_s == 0.0
+    assert believable(Snoozed(-5.0)) == Snoozed(0.0)
+    assert believable(Snoozed(INF)) == Snoozed(0.0)
+    assert believable(Snoozed(1e12)) == Snoozed(366 * 86_400.0)
+    assert len(codec.encode(believable(Crashed("c" * 99_999, "d" * 99_999)))) < 20_000
+    assert believable(Cancelled("r" * 999)) == Cancelled("r" * 300)
+    assert believable_progress(Progress(NAN, INF, "m" * 999)) == Progress(0.0, 0.0, "m" * 200)
 
 
 def test_the_cause_of_a_death_in_words() -> None:

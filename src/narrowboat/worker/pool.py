@@ -11,6 +11,7 @@ from typing import Protocol
 from ..core.job import Progress
 from ..core.outcome import Cancelled, Crashed, Outcome, Released
 from ..executor import wire
+from .distrust import believable, believable_progress
 from .executors import Executor, ProtocolViolation, cause_of_death
 from .held import Held
 from .pace import Pace
@@ -278,12 +279,13 @@ class Pool:
             case wire.Started():
                 self._begin(executor, held)
             case wire.Reported(_, progress):
-                self._events.progressed(held, progress)
+                self._events.progressed(held, believable_progress(progress))
             case wire.Logged(_, line):
                 self._events.logged(held, line[:1000])
             case wire.Ended(_, outcome, ran_s, following):
                 if held.started_at is None:
                     raise ProtocolViolation("an outcome of a job that was not begun")
+                outcome = believable(outcome)
                 executor.given.popleft()
                 executor.kill_at = None
                 self.pace.note(held.claim.task, max(0.0, ran_s))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from ..backends.base import Backend, ClaimRef, Extended
+from ..backends.urls import redacted
 from ..backends.whereabouts import announce
 from ..core.errors import NarrowboatError
 from ..core.job import Claim, Progress
@@ -89,6 +90,8 @@ class Worker:
         if manifest is None:  # told to stop before it began
             return 0
         self._set_up(manifest)
+        if manifest.url is not None:
+            log.warning("the app's code names its backend (%s); this worker uses its own", redacted(manifest.url))
         note = announce(manifest.app, self._backend.location)
         try:
             self._backend.publish(self._info, manifest)
@@ -246,6 +249,7 @@ class Worker:
                 case Rescued():
                     self._rescued(message.claims)
                 case Broken():
+                    log.critical("the thread %s ended", message.thread, exc_info=message.error)
                     raise NarrowboatError(f"the thread {message.thread} ended") from message.error
                 case _:
                     raise TypeError(message)
