@@ -55,7 +55,9 @@ def _sum_of_parts(
 
 
 def in_words(duration_s: float) -> str:
-    """A duration for people: "0.2 s", "45 s", "3 min", "2 h", "4 d"."""
+    """A duration for people: "4 ms", "1.2 s", "45 s", "3 min", "2 h", "4 d"."""
+    if duration_s < 1:
+        return f"{duration_s * 1000:.0f} ms"
     if duration_s < 10:
         return f"{duration_s:.1f} s"
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):

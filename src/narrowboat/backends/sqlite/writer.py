@@ -22,7 +22,7 @@ from ...core.errors import BackendUnavailable
 from .connection import Connections, errors_said_plainly, prepare
 
 T = TypeVar("T")
-BATCH = 64  # operations in one transaction
+BATCH = 128  # operations in one transaction
 PAUSE_S = 0.0005
 
 Operation = Callable[[sqlite3.Connection], T]
@@ -31,13 +31,15 @@ Operation = Callable[[sqlite3.Connection], T]
 class Ticket(Generic[T]):
     """An operation that waits for a leader, and afterwards its result or its error."""
 
-    __slots__ = ("error", "is_done", "is_durable", "operation", "result")
+    __slots__ = ("error", "is_done", "is_durable", "operation", "result", "turn")
 
     def __init__(self, operation: Operation[T], is_durable: bool) -> None:
         self.operation, self.is_durable = operation, is_durable
         self.result: T | None = None
         self.error: BaseException | None = None
         self.is_done = False
+        self.turn = threading.Lock()  # released when the operation is done, or when its thread is to lead
+        self.turn.acquire()
 
     def outcome(self) -> T:
         """What the operation returned. Raises what it raised."""
@@ -64,30 +66,50 @@ class Writer:
             self._reset()
         ticket = Ticket(operation, is_durable)
         deadline = time.monotonic() + self._timeout_s
-        self._waiting.append(ticket)
-        if not self._leader.acquire(timeout=self._timeout_s):
-            with contextlib.suppress(ValueError):  # it has been taken up in this very moment
-                self._waiting.remove(ticket)
-                raise self._locked()
-            self._leader.acquire()
+        with self._mutex:
+            self._waiting.append(ticket)
+            leads, self._has_leader = not self._has_leader, True
+        if not leads:
+            self._wait_for_turn(ticket)
         try:
             while not ticket.is_done:
+                leads = True
                 self._lead(deadline)
         finally:
-            self._leader.release()
+            if leads:
+                self._hand_over()
         return ticket.outcome()
+
+    def _wait_for_turn(self, ticket: Ticket[Any]) -> None:
+        """Until the operation is done or this thread is to lead. Raises BackendUnavailable."""
+        if ticket.turn.acquire(timeout=self._timeout_s):
+            return
+        with self._mutex:
+            if ticket.turn.acquire(blocking=False):
+                return  # its turn came in this very moment
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                raise self._locked()
+        ticket.turn.acquire()  # a leader took it up in this very moment
+
+    def _hand_over(self) -> None:
+        """The first of those who wait leads next."""
+        with self._mutex:
+            self._has_leader = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].turn.release()
 
     def close(self) -> None:
         """Give up the lock file."""
-        with self._leader:
-            if self._lock_file is not None and self._pid == os.getpid():
-                os.close(self._lock_file)
-            self._lock_file = self._connection = None
+        if self._lock_file is not None and self._pid == os.getpid():
+            os.close(self._lock_file)
+        self._lock_file = self._connection = None
 
     def _reset(self) -> None:
         """Start anew, also in a forked child: the parent's locks may be held by threads that are not here."""
         self._pid = os.getpid()
-        self._leader = threading.Lock()
+        self._mutex = threading.Lock()
+        self._has_leader = False
         self._waiting: deque[Ticket[Any]] = deque()
         self._connection: sqlite3.Connection | None = None
         self._lock_file: int | None = None
@@ -99,25 +121,24 @@ class Writer:
         try:
             with self._file_locked(deadline), errors_said_plainly(self._connections.path):
                 connection = self._writable()
-                while self._waiting and len(group) < BATCH:
-                    group.append(self._waiting.popleft())
+                self._take(group)
                 self._commit(connection, group)
         except BaseException as error:
-            for ticket in group or self._take_all():
+            if not group:  # not even the lock could be had: everyone who waits hears it
+                self._take(group)
+            for ticket in group:
                 ticket.error = ticket.error or error
             if not isinstance(error, Exception):
                 raise
         finally:
             for ticket in group:
                 ticket.is_done = True
+                ticket.turn.release()
 
-    def _take_all(self) -> list[Ticket[Any]]:
-        """When not even the lock could be had, everyone who waits hears it."""
-        taken: list[Ticket[Any]] = []
-        while self._waiting:
-            taken.append(self._waiting.popleft())
-            taken[-1].is_done = True
-        return taken
+    def _take(self, group: list[Ticket[Any]]) -> None:
+        with self._mutex:
+            while self._waiting and len(group) < BATCH:
+                group.append(self._waiting.popleft())
 
     def _commit(self, connection: sqlite3.Connection, group: list[Ticket[Any]]) -> None:
         self._set_synchronous(connection, any(ticket.is_durable for ticket in group))
