@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -45,6 +46,7 @@ class App:
         self._url = url
         self._tasks: dict[str, Task[..., Any]] = {}
         self._backend: Backend | None = None
+        self._opening = threading.Lock()
         self._is_far_side = ZYGOTE_MARK in os.environ
         if self._is_far_side:
             for variable, placeholder in (import_env or {}).items():
@@ -62,8 +64,11 @@ class App:
                     f"app {self.name}: code inside an executor has no way to the backend, by design; "
                     "enqueue from the web process"
                 )
-            self._backend = open_backend(resolve(self._url)[0])
-            self._warn_if_workers_look_elsewhere(self._backend.location)
+            with self._opening:
+                if self._backend is None:
+                    backend = open_backend(resolve(self._url)[0])
+                    self._warn_if_workers_look_elsewhere(backend.location)
+                    self._backend = backend
         return self._backend
 
     @overload
@@ -227,7 +232,7 @@ class App:
                 f"jobs of app {self.name} go to {location}, but the workers of {self.name} on this machine "
                 f"look for them in {', '.join(places)}; set NARROWBOAT_URL alike for both",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 

@@ -54,9 +54,7 @@ def main() -> None:
     from ..core.errors import BackendError, ConfigError, NarrowboatError, UnknownJob, UnknownTask
 
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        sys.exit(cli(standalone_mode=False) or 0)  # a command that ends by ctx.exit returns its status here
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
