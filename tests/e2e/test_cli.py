@@ -15,6 +15,8 @@ import pytest
 from narrowboat.backends.base import Gate
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.cli import COMMANDS
+from narrowboat.core.ids import new_job_id
+from narrowboat.core.job import NewJob
 from tests.support.processes import WorkerProcess, running_worker, wait_for
 
 SHOP = '''
@@ -110,7 +112,8 @@ def test_help_loads_no_command_and_no_backend() -> None:
 
 
 def test_a_misspelt_command_or_setting_ends_with_2(shell: Shell) -> None:
-    assert "No such command" in shell.run("jbos", status=2)
+    assert "No such command 'jbos'; did you mean jobs?" in shell.run("jbos", status=2)
+    assert "is not a duration" in shell.run("worker", "shop:app", "--drain", "soon", status=2)
     assert "not know" in shell.run("jobs", "--url", "oracle://x", status=2)
     assert "1 or more" in shell.run("worker", "shop:app", "-q", "slow=0", status=2)
     assert "lives inside one process" in shell.run("worker", "shop:app", "--url", "memory://", status=2)
@@ -222,6 +225,54 @@ def test_cancel_of_waiting_running_and_finished_jobs(shell: Shell) -> None:
         assert "had already ended: succeeded" in shell.run("cancel", done)
     waiting = shell.enqueue("shop.add", "a=1")
     assert "is cancelled" in shell.run("cancel", waiting)
+
+
+def test_what_a_task_raised_cannot_steer_the_terminal_through_an_error(shell: Shell, served: WorkerProcess) -> None:
+    said = shell.run("enqueue", "shop.fail", "order=7", "--wait", "20s", status=1)
+    assert "\x1b" not in said
+    assert "\\x1b[31mred" in said
+
+
+def test_a_password_is_not_printed(shell: Shell) -> None:
+    said = shell.run("jobs", "--url", "redis://me:hunter2@localhost", status=2)
+    assert "hunter2" not in said
+    assert "***" in said
+
+
+def test_a_wait_that_is_over_leaves_the_job_alone(shell: Shell) -> None:
+    said = shell.run("enqueue", "shop.add", "a=1", "-q", "default", "--wait", "50ms", status=1)
+    assert "is still queued after 50 ms; it goes on" in said
+    assert len(shell.json("jobs")) == 1
+
+
+def test_what_is_long_is_shortened_unless_asked_for(shell: Shell) -> None:
+    job_id = shell.enqueue("shop.greet", "-q", "default", f"name={'x' * 5000}")
+    assert "--full shows all" in shell.run("job", job_id)
+    assert "x" * 5000 in shell.run("job", job_id, "--full")
+
+
+def test_why_a_job_is_scheduled_or_cancelled(shell: Shell) -> None:
+    backend = SQLiteBackend(shell.folder / "narrowboat.db")
+    later = NewJob(id=new_job_id("shop.add"), task="shop.add", delay_s=3600)
+    backend.enqueue([later])
+    backend.close()
+    assert shell.run("why", later.id).startswith("scheduled: it is due in ")
+    shell.run("cancel", later.id, "--reason", "no need")
+    assert shell.run("why", later.id) == "cancelled: it was cancelled: no need\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(shell: Shell) -> None:
+    backend = SQLiteBackend(shell.folder / "narrowboat.db")
+    backend.enqueue([NewJob(id=new_job_id("shop.add"), task="shop.add", summary="x" * 200) for _ in range(1000)])
+    backend.close()
+    command = [sys.executable, "-m", "narrowboat.cli", "jobs", "--json", "--limit", "1000"]
+    with subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
 
 
 def test_the_demo_counts_and_ends_well(shell: Shell) -> None:

@@ -38,6 +38,18 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A misspelt name is answered with the nearest one, which click looks for among loaded commands only."""
+        if args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                ctx.fail(f"No such command {args[0]!r}; did you mean {close[0]}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From the table, so that --help imports no command."""
         with formatter.section("Commands"):
@@ -61,7 +73,9 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except NarrowboatError as error:
-        click.echo(f"narrowboat: {error}", err=True)
+        from ..core.codec import printable
+
+        click.echo(printable(f"narrowboat: {error}"), err=True)  # it may quote what a task raised
         code = 1
         if isinstance(error, BackendError):
             code = 3
@@ -70,6 +84,3 @@ def main() -> None:
         elif isinstance(error, ConfigError):
             code = 2
         sys.exit(code)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stderr.close()
-        sys.exit(0)

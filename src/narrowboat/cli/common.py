@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -31,12 +33,12 @@ def backend_of(url: str | None) -> Backend:
 
 def say(text: str) -> None:
     """A line for people; what came from a task cannot steer the terminal."""
-    click.echo(codec.printable(text))
+    _write(codec.printable(text))
 
 
 def say_json(value: Any) -> None:
     """A line for programs. Arguments and results, which are JSON bytes, are shown as the JSON they are."""
-    click.echo(codec.encode(_readable(value)))
+    _write(codec.encode(_readable(value)))
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
@@ -45,7 +47,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
     for number, row in enumerate([head, *rows]):
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         line = "  ".join([*cells, row[-1]])
-        click.echo(click.style(codec.printable(line), bold=number == 0))
+        _write(click.style(codec.printable(line), bold=number == 0))
 
 
 def ago(moment: float | None) -> str:
@@ -58,6 +60,15 @@ def checked_id(job_id: str) -> str:
     if task_of(job_id) is None:
         raise UnknownJob(f"{job_id!r} is not a job id; one looks like studio.images.thumbnail:01J9ZK...")
     return job_id
+
+
+def _write(line: str | bytes) -> None:
+    """Print. Ends with status 0 when the reader, such as `head`, has seen enough; click would end with 1."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(0)
 
 
 def _readable(value: Any) -> Any:

@@ -36,11 +36,8 @@ from . import enqueue, lanes, leases, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
-from .wake import Bell, Look
+from .wake import ALERT, DROWSY, Bell, Look
 from .writer import Writer
-
-REST_S = 0.002  # between two looks of a sleeper
-CANCELS_REST_S = 0.1  # of one that waits only for cancels
 
 
 class SQLiteBackend(Backend):
@@ -99,14 +96,16 @@ class SQLiteBackend(Backend):
                 woken = Wakeup(left_s <= 0 or any(lanes.next_lanes(connection, want) for want in wants), asked)
                 return Look(woken.work or asked > cancels, left_s)
 
-            self._bell.sleep_until(look, connection, timeout_s, REST_S if wants else CANCELS_REST_S)
+            self._bell.sleep_until(look, connection, timeout_s, ALERT if wants else DROWSY)
             return woken
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
         """See Backend."""
         with self._reading() as connection:
             return self._bell.sleep_until(
-                lambda: Look(read.watch(connection, revisions)), connection, timeout_s, REST_S
+                lambda: Look(read.watch(connection, revisions)),
+                connection,
+                timeout_s,
             )
 
     def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:

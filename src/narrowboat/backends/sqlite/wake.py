@@ -20,10 +20,22 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 _IN_MODIFY, _IN_CLOEXEC, _IN_NONBLOCK = 0x2, 0o2000000, 0o4000
 _libc = ctypes.CDLL(None, use_errno=True)
-SHORTEST_PAUSE_S = 0.0003
-STRETCH = 0.5  # the next look comes after this part of the time since the event
+STRETCH = 0.7  # the next look comes after this part of the time since the event
 GIVE_UP_S = 0.5  # after an event without a visible change: it was rolled back, or a checkpoint
+UNDER_WAY_S = 0.05  # for how long a commit may have been under way when a sleep begins
 POLL_S = 0.05  # where there is no inotify
+
+
+@dataclass(frozen=True, slots=True)
+class Alertness:
+    """How soon after an event a sleeper looks, and how long it rests after a look that found nothing."""
+
+    first_look_s: float
+    rest_s: float
+
+
+ALERT = Alertness(0.0003, 0.002)
+DROWSY = Alertness(0.05, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +56,24 @@ class Bell:
         self.is_closed = False
 
     def sleep_until(
-        self, look: Callable[[], Look[T]], connection: sqlite3.Connection, timeout_s: float, rest_s: float
+        self,
+        look: Callable[[], Look[T]],
+        connection: sqlite3.Connection,
+        timeout_s: float,
+        alertness: Alertness = ALERT,
     ) -> T:
-        """Call `look` whenever the database has changed, until it finds something or the time is up.
-
-        rest_s: the pause after a look that found nothing, so that a busy database does not keep a sleeper awake.
-        """
+        """Call `look` whenever the database has changed, until it finds something or the time is up."""
         until = time.monotonic() + timeout_s
         version = _version(connection)
         seen = look()
         watch = _inotify(self._log)  # opened for each sleep: a user may have only 128 of them
         try:
             while not seen.found and not self.is_closed and (now := time.monotonic()) < until:
-                version = self._until_moved(connection, version, min(until, now + seen.again_in_s), watch)
+                version = self._until_moved(connection, version, min(until, now + seen.again_in_s), watch, alertness)
                 if not self.is_closed:
                     seen = look()
                 if not seen.found:
-                    self._wait(None, max(0.0, min(rest_s, until - time.monotonic())))
+                    self._wait(None, max(0.0, min(alertness.rest_s, until - time.monotonic())))
         except sqlite3.ProgrammingError:  # closed in the middle of a look
             if not self.is_closed:
                 raise
@@ -69,19 +82,24 @@ class Bell:
                 os.close(watch)
         return seen.found
 
-    def _until_moved(self, connection: sqlite3.Connection, version: int, until: float, watch: int | None) -> int:
+    def _until_moved(
+        self, connection: sqlite3.Connection, version: int, until: float, watch: int | None, alertness: Alertness
+    ) -> int:
         """Sleep until the version is another one, the time is up, or the database is closed."""
-        last_event = time.monotonic()  # of a commit that is under way already, there may be no more events
+        # Of a commit that is under way already, there may be no more events.
+        last_event = time.monotonic()
+        alarmed_until = last_event + UNDER_WAY_S
         while not self.is_closed and (now := time.monotonic()) < until:
             found = _version(connection)
             if found != version:
                 return found
             since = now - last_event
-            pause_s = max(SHORTEST_PAUSE_S, since * STRETCH) if since < GIVE_UP_S else until - now
+            pause_s = max(alertness.first_look_s, since * STRETCH) if now < alarmed_until else until - now
             if watch is None:
                 pause_s = min(pause_s, POLL_S)
             if self._wait(watch, min(pause_s, until - now)):
                 last_event = time.monotonic()
+                alarmed_until = last_event + GIVE_UP_S
         return version
 
     def close(self) -> None:
