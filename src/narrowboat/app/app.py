@@ -23,7 +23,7 @@ from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
 from ..core.units import seconds, size
-from .handle import AnyJob, JobHandle, _unknown  # pyright: ignore[reportPrivateUsage]
+from .handle import AnyJob, JobHandle, unknown_job
 from .naming import task_name
 from .task import Options, PreparedJob, Task
 
@@ -193,7 +193,7 @@ class App:
             raise UnknownJob(f"{job_id!r} is not a job id; one looks like studio.images.thumbnail:01J9ZK...")
         [record] = self.backend.get([job_id])
         if record is None:
-            raise _unknown(job_id)
+            raise unknown_job(job_id)
         return JobHandle(self, job_id, record=record)
 
     def decode_result(self, task: str, data: bytes) -> Any:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from ..backends.base import Backend
 from ..core.errors import JobFailed, JobNotFinished, UnknownJob, WaitTimeout
 from ..core.job import Job, Progress
 from ..core.states import State
 from ..core.units import in_words, seconds
 
-if TYPE_CHECKING:
-    from .app import App
-
 R = TypeVar("R")
+
+
+class Home(Protocol):
+    """What a handle needs of its App."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where the job is."""
+        ...
+
+    def decode_result(self, task: str, data: bytes) -> Any:
+        """A result as its task's annotation says."""
+        ...
 
 
 class JobHandle(Generic[R]):
@@ -24,7 +35,7 @@ class JobHandle(Generic[R]):
     created: False when enqueue found the job of the same key instead of making one.
     """
 
-    def __init__(self, app: App, job_id: str, *, created: bool = True, record: Job | None = None) -> None:
+    def __init__(self, app: Home, job_id: str, *, created: bool = True, record: Job | None = None) -> None:
         self._app, self.id, self.created, self._record = app, job_id, created, record
 
     def __repr__(self) -> str:
@@ -103,7 +114,7 @@ class JobHandle(Generic[R]):
         """
         [state] = self._app.backend.cancel([self.id], reason)
         if state is None:
-            raise _unknown(self.id)
+            raise unknown_job(self.id)
         self._record = None
         return state
 
@@ -121,11 +132,12 @@ class JobHandle(Generic[R]):
 
     def _must(self) -> Job:
         if self._record is None:
-            raise _unknown(self.id)
+            raise unknown_job(self.id)
         return self._record
 
 
-def _unknown(job_id: str) -> UnknownJob:
+def unknown_job(job_id: str) -> UnknownJob:
+    """What is raised for an id without a record."""
     return UnknownJob(f"no job has the id {job_id!r}: it never existed here, or its record was purged")
 
 

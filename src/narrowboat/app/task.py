@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ..core import codec, keys
 from ..core.arguments import Signature
@@ -17,10 +17,7 @@ from ..core.job import MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob
 from ..core.retry import Retry
 from ..core.task import TaskSpec
 from ..core.units import seconds
-from .handle import JobHandle
-
-if TYPE_CHECKING:
-    from .app import App
+from .handle import Home, JobHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,12 +58,20 @@ class PreparedJob(Generic[R]):
     new: NewJob
 
 
+class Desk(Home, Protocol):
+    """What a task needs of its App."""
+
+    def enqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
+        """Write one prepared job."""
+        ...
+
+
 class Task(Generic[P, R]):
     """A registered function. Calling it runs it here, as if it were not decorated."""
 
     def __init__(
         self,
-        app: App,
+        app: Desk,
         function: Callable[P, R],
         spec: TaskSpec,
         signature: Signature,

@@ -7,10 +7,10 @@ import time
 import msgspec
 
 from ..backends.base import Backend, Gate, WorkerView
-from ..core.errors import UnknownJob
 from ..core.job import Job
 from ..core.states import State
 from ..core.units import in_words
+from .handle import unknown_job
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
     now = time.time() if now is None else now
     [job] = backend.get([job_id])
     if job is None:
-        raise UnknownJob(f"no job has the id {job_id!r}: it never existed here, or its record was purged")
+        raise unknown_job(job_id)
     if job.state is State.QUEUED:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
         return explain_queued(

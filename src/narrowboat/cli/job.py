@@ -6,7 +6,7 @@ import time
 
 import click
 
-from ..core.errors import UnknownJob
+from ..app.handle import unknown_job
 from ..core.job import Attempt, Job
 from ..core.units import bytes_in_words, in_words
 from .common import ago, backend_of, checked_id, json_option, say, say_json, url_option
@@ -21,7 +21,7 @@ def command(job_id: str, full: bool, url: str | None, as_json: bool) -> None:
     """Show one job: its state, arguments, progress, result, and every attempt with its error and log."""
     [job] = backend_of(url).get([checked_id(job_id)])
     if job is None:
-        raise UnknownJob(f"no job has the id {job_id!r}: it never existed here, or its record was purged")
+        raise unknown_job(job_id)
     if as_json:
         say_json(job)
         return

@@ -22,28 +22,19 @@ from ..core.task import Manifest, TaskSpec, unknown_task
 from ..executor import linux
 from .appetite import Appetite
 from .banner import banner
+from .courier import Courier
 from .executors import Executor
+from .heartbeat import Heartbeat
 from .held import Held
 from .identity import this_worker
 from .journal import Journal
 from .ledger import Ledger
+from .link import Link
+from .listener import Listener
+from .mail import Broken, CancelsAsked, Extend, Heard, Listen, Mailbox, Rescued, Stepped
 from .nursery import ImportFailed, Nursery
 from .pool import Pool
 from .settings import STOPPING_S, Settings
-from .threads import (
-    Broken,
-    CancelsAsked,
-    Courier,
-    Extend,
-    Heard,
-    Heartbeat,
-    Link,
-    Listen,
-    Listener,
-    Mailbox,
-    Rescued,
-    Stepped,
-)
 from .zygote import Zygote
 
 log = logging.getLogger("narrowboat.worker")

@@ -1,0 +1,92 @@
+"""The heartbeat extends the lease, hears cancels, rescues the jobs of dead neighbours, and purges."""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+
+from ..backends.base import Extended, Retention
+from ..core.errors import BackendUnavailable, UnknownWorker
+from .identity import is_gone
+from .link import Link, Service
+from .mail import CancelsAsked, Extend, Requests, Rescued
+
+NEIGHBOURS_EVERY_S = 2.0
+PURGE_EVERY_S = 30.0
+
+
+class Heartbeat(Service):
+    """Keeps the lease and the neighbourhood in order."""
+
+    def __init__(self, link: Link, retention: Retention) -> None:
+        super().__init__("heartbeat", link)
+        self.requests: Requests[Extend] = Requests()
+        self._retention = retention
+        self._look_every_s = min(NEIGHBOURS_EVERY_S, link.info.lease_s / 6)
+        self._cancels = 0
+        self._next_purge = time.monotonic() + PURGE_EVERY_S * random.random()
+
+    def serve(self) -> None:
+        """Between looks, sleep in the backend until a cancel is asked for."""
+        link = self.link
+        while not link.is_closed.is_set():
+            if not self._extend_as_asked():
+                return
+            self._rescue()
+            self._purge()
+            woken = link.until_done(
+                "wait", lambda: link.backend.wait(link.info.id, (), self._look_every_s, cancels=self._cancels)
+            )
+            if woken is not None and woken.cancels != self._cancels:
+                if woken.cancels > self._cancels:
+                    link.mailbox.post(CancelsAsked())
+                self._cancels = woken.cancels
+
+    def _extend_as_asked(self) -> bool:
+        """Carry out what the main loop asked for; False when it asked to end."""
+        while True:
+            try:
+                request = self.requests.get(timeout=0)
+            except queue.Empty:
+                return True
+            if request is None:
+                return False
+            self._extend(request)
+
+    def _extend(self, request: Extend) -> None:
+        link = self.link
+        extended: Extended | None = link.until_done(
+            "extend", lambda: link.backend.extend(link.info.id, request.seq, request.claims)
+        )
+        if extended is not None:
+            link.mailbox.post(extended)
+
+    def _rescue(self) -> None:
+        """Take over at once from dead neighbours; by lease only after a whole lease of contact.
+
+        An outage of the backend lets all leases run out together; whoever is back first must give the
+        others the time to renew theirs.
+        """
+        link = self.link
+        try:
+            others = [worker for worker in link.backend.workers() if worker.info.id != link.info.id]
+            dead = [worker.info.id for worker in others if is_gone(worker.info)]
+            if dead or (others and link.contact.lasted_s() >= link.info.lease_s):
+                claims = link.backend.rescue(link.info.id, dead=dead)
+                if claims:
+                    link.mailbox.post(Rescued(claims))
+            link.contact.made()
+        except UnknownWorker:
+            pass  # the next extend or step publishes again
+        except BackendUnavailable as error:
+            link.contact.lost("rescue", error)
+
+    def _purge(self) -> None:
+        if time.monotonic() < self._next_purge:
+            return
+        try:
+            full = self.link.backend.purge(self._retention, limit=1000) >= 1000
+            self._next_purge = time.monotonic() + (1.0 if full else PURGE_EVERY_S)
+        except BackendUnavailable as error:
+            self.link.contact.lost("purge", error)

@@ -1,0 +1,99 @@
+"""What the main loop and the threads that talk to the backend say to each other: frozen requests and replies."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from ..backends.base import ClaimRef, Step, StepReply, Want
+from ..core.job import Claim
+
+T = TypeVar("T")
+
+
+class Mailbox:
+    """Messages to the main loop, and the descriptor that wakes it."""
+
+    def __init__(self) -> None:
+        self._messages: deque[object] = deque()
+        self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def post(self, message: object) -> None:
+        """From any thread."""
+        self._messages.append(message)
+        os.eventfd_write(self.descriptor, 1)
+
+    def take(self) -> list[object]:
+        """All messages, by the main loop."""
+        try:
+            os.eventfd_read(self.descriptor)
+        except BlockingIOError:
+            return []
+        taken: list[object] = []
+        while self._messages:
+            taken.append(self._messages.popleft())
+        return taken
+
+
+class Requests(Generic[T]):
+    """A queue that ends with the worker."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+
+    def put(self, request: T | None) -> None:
+        """Ask; None ends the thread."""
+        self._queue.put(request)
+
+    def get(self, timeout: float | None = None) -> T | None:
+        """The next request. Raises queue.Empty after the timeout."""
+        return self._queue.get(timeout=timeout)
+
+
+class Stepped:
+    """The courier's answer."""
+
+    def __init__(self, step: Step, reply: StepReply) -> None:
+        self.step, self.reply = step, reply
+
+
+class Listen:
+    """A wish to be woken when one of these can be met."""
+
+    def __init__(self, wants: Sequence[Want]) -> None:
+        self.wants = wants
+
+
+class Heard:
+    """The listener's answer: whether there is work. It has looked, so that no is an answer, too."""
+
+    def __init__(self, work: bool) -> None:
+        self.work = work
+
+
+class Extend:
+    """Renew the lease for these claims; `seq` is the last step whose reply was seen."""
+
+    def __init__(self, seq: int, claims: tuple[ClaimRef, ...]) -> None:
+        self.seq, self.claims = seq, claims
+
+
+class CancelsAsked:
+    """Someone asked to cancel jobs that this worker runs."""
+
+
+class Rescued:
+    """Claims taken over from workers that are gone."""
+
+    def __init__(self, claims: list[Claim]) -> None:
+        self.claims = claims
+
+
+class Broken:
+    """A thread ended by an error."""
+
+    def __init__(self, thread: str, error: Exception) -> None:
+        self.thread, self.error = thread, error
