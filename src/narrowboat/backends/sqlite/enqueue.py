@@ -17,9 +17,8 @@ def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) 
     ids = codec.encode([job.id for job in jobs]).decode()
     there = {row[0] for row in connection.execute(sql("known_ids"), {"ids": ids})}
     answers: list[Enqueued] = []
-    ord_ = draw(connection, len(jobs)) - len(jobs)
+    (ord_,) = connection.execute(sql("last_ord")).fetchone()
     for job in jobs:
-        ord_ += 1
         if job.id in there:
             answers.append(Enqueued(job.id, False))
             continue
@@ -28,6 +27,7 @@ def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) 
             answers.append(Enqueued(holder, False))
             continue
         there.add(job.id)
+        ord_ += 1
         written.add(job, ord_)
         answers.append(Enqueued(job.id, True))
     written.flush()
@@ -40,13 +40,13 @@ def draw(connection: sqlite3.Connection, n: int = 1) -> int:
     return last
 
 
-def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> int:
-    """The lane's id; it comes into being with its first job."""
+def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> tuple[int, int | None]:
+    """The lane's id and the priority of its head; it comes into being with its first job."""
     names = {"queue": queue, "task": task, "lane_key": lane_key}
     row = (
         connection.execute(sql("lane_find"), names).fetchone() or connection.execute(sql("lane_make"), names).fetchone()
     )
-    return row[0]
+    return row[0], row[1]
 
 
 def is_held(state: str, finished_at: float | None, key_for: str | float, now: float) -> bool:
@@ -75,7 +75,7 @@ class _Batch:
         self._connection, self._now = connection, now
         self._jobs: list[tuple[object, ...]] = []
         self._payloads: list[tuple[object, ...]] = []
-        self._lanes: dict[tuple[str, str, str], int] = {}
+        self._lanes: dict[tuple[str, str, str], tuple[int, int | None]] = {}
         self._rises: dict[int, int] = {}
 
     def key_holder(self, job: NewJob) -> str | None:
@@ -85,12 +85,12 @@ class _Batch:
 
     def add(self, job: NewJob, ord_: int) -> None:
         names = (job.queue, job.task, job.lane_key)
-        lane = self._lanes.get(names)
-        if lane is None:
-            lane = self._lanes[names] = lane_of(self._connection, *names)
+        if names not in self._lanes:
+            self._lanes[names] = lane_of(self._connection, *names)
+        lane, head = self._lanes[names]
         due = self._now + job.delay_s if job.due is None else job.due
         is_due = due <= self._now
-        if is_due:
+        if is_due and (head is None or head < job.priority):
             self._rises[lane] = max(self._rises.get(lane, job.priority), job.priority)
         tags = codec.encode(job.tags).decode() if job.tags else "[]"
         self._jobs.append(

@@ -3,7 +3,7 @@
 -- index of its own. What can be large stands apart, so that a change of state rewrites a short row.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('counter', 0);  -- gives order of arrival, turns of lanes, and tokens of claims
+INSERT INTO meta VALUES ('counter', 0);  -- gives turns of lanes and tokens of claims
 
 CREATE TABLE lane (
     id INTEGER PRIMARY KEY,
