@@ -121,10 +121,13 @@ def test_a_misspelt_command_or_setting_ends_with_2(shell: Shell) -> None:
 
 def test_a_backend_out_of_reach_ends_with_3(shell: Shell) -> None:
     assert "does not exist" in shell.run("jobs", "--url", "sqlite:////nowhere/at/all.db", status=3)
+    assert "go to the project's folder" in shell.run("queues", status=3)
+    assert not (shell.folder / "narrowboat.db").exists(), "looking makes no file"
 
 
 def test_what_is_not_there_ends_with_4(shell: Shell) -> None:
     unknown = "shop.add:01M84DV5TCF1RXYBB2A2J0ZYNB"
+    SQLiteBackend(shell.folder / "narrowboat.db").close()
     for command in ("job", "why", "retry", "cancel"):
         shell.run(command, unknown, status=4)
         assert "is not a job id" in shell.run(command, "nonsense", status=4)

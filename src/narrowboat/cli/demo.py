@@ -45,6 +45,8 @@ def _play(folder: Path) -> bool:
                 second = _worker(url, folder)
             if done == JOBS or time.monotonic() > began + LIMIT_S:
                 break
+            if (second or first).poll() is not None:
+                raise click.ClickException("the worker ended:\n" + (folder / "worker.log").read_text())
             time.sleep(0.05)
     finally:
         for process in filter(None, (first, second)):

@@ -10,19 +10,25 @@ from .backend import SQLiteBackend as SQLiteBackend
 from .connection import DURABILITIES
 
 
-def open_url(url: str) -> SQLiteBackend:
-    """`sqlite:///relative.db` or `sqlite:////absolute.db`, with `?durability=full|normal`. Raises ConfigError."""
-    rest, _, query = url.removeprefix("sqlite://").partition("?")
+def path_of(url: str) -> Path:
+    """The file that a URL names. Raises ConfigError when it names none."""
+    rest = url.removeprefix("sqlite://").partition("?")[0]
     path = unquote(rest.removeprefix("/"))
     if not rest.startswith("/") or not path:
         raise ConfigError(
             f"{url!r} names no file; write sqlite:///jobs.db, or sqlite:////srv/jobs.db for an absolute path"
         )
+    return Path(path)
+
+
+def open_url(url: str) -> SQLiteBackend:
+    """`sqlite:///relative.db` or `sqlite:////absolute.db`, with `?durability=full|normal`. Raises ConfigError."""
+    path = path_of(url)
     durability = "full"
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
         if name != "durability":
             raise ConfigError(f"{url!r}: there is no setting {name!r}; known: durability")
         if value not in DURABILITIES:
             raise ConfigError(f"{url!r}: durability is {' or '.join(DURABILITIES)}, not {value!r}")
         durability = value
-    return SQLiteBackend(Path(path), durability=durability)
+    return SQLiteBackend(path, durability=durability)
