@@ -10,7 +10,7 @@ from ..backends.base import Extended, Retention
 from ..core.errors import BackendUnavailable, UnknownWorker
 from .identity import is_gone
 from .link import Link, Service
-from .mail import CancelsAsked, Extend, Requests, Rescued
+from .mail import CancelsAsked, Extend, Renewed, Requests, Rescued
 
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
@@ -60,7 +60,7 @@ class Heartbeat(Service):
             "extend", lambda: link.backend.extend(link.info.id, request.seq, request.claims)
         )
         if extended is not None:
-            link.mailbox.post(extended)
+            link.mailbox.post(Renewed(request, extended))
 
     def _rescue(self) -> None:
         """Take over at once from dead neighbours; by lease only after a whole lease of contact.

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from ..backends.base import ClaimRef, Step, StepReply, Want
+from ..backends.base import ClaimRef, Extended, Step, StepReply, Want
 from ..core.job import Claim
 
 T = TypeVar("T")
@@ -79,6 +79,13 @@ class Extend:
 
     def __init__(self, seq: int, claims: tuple[ClaimRef, ...]) -> None:
         self.seq, self.claims = seq, claims
+
+
+class Renewed:
+    """The heartbeat's answer."""
+
+    def __init__(self, request: Extend, reply: Extended) -> None:
+        self.request, self.reply = request, reply
 
 
 class CancelsAsked:

@@ -19,6 +19,7 @@ from .settings import STOPPING_S
 
 log = logging.getLogger("narrowboat.worker")
 STUCK_BEHIND_S = 0.05  # a job this long in front of others is not short after all: they are taken back
+FORK_AGAIN_S = 0.5  # after the system refused one
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
 
 
@@ -61,6 +62,7 @@ class Pool:
         self.is_closing = False  # no new executors
         self._events, self._ask_for_fork, self._watch, self._unwatch = events, ask_for_fork, watch, unwatch
         self._requests = 0
+        self._no_fork_before = 0.0
         self._statuses: dict[int, int] = {}  # deaths told by the zygote before the pidfd was seen
         self._dying: dict[int, float] = {}  # pid -> until when to wait for its status
 
@@ -120,7 +122,9 @@ class Pool:
         self._watch(executor)
 
     def fork_failed(self, request: int) -> None:
-        """The zygote could not make one; the jobs in hand ask again."""
+        """The zygote could not make one; the jobs in hand ask again in a while."""
+        self._no_fork_before = time.monotonic() + FORK_AGAIN_S
+        self.next_scan = min(self.next_scan, self._no_fork_before)
         for executor in [e for e in self.executors if e.request == request]:
             self._remove(executor)
 
@@ -238,6 +242,8 @@ class Pool:
 
     def _make_room(self, idle: list[Executor]) -> bool:
         """Whether one more executor may be started, if need be in place of an idle one of another class."""
+        if time.monotonic() < self._no_fork_before:
+            return False
         alive = sum(1 for executor in self.executors if not executor.is_dead and not executor.is_retiring)
         if alive < self.slots:
             return True

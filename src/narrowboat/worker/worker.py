@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from ..backends.base import Backend, ClaimRef, Extended
+from ..backends.base import Backend, ClaimRef
 from ..backends.urls import redacted
 from ..backends.whereabouts import announce
 from ..core.errors import NarrowboatError
@@ -31,7 +31,7 @@ from .journal import Journal
 from .ledger import Ledger
 from .link import Link
 from .listener import Listener
-from .mail import Broken, CancelsAsked, Extend, Heard, Listen, Mailbox, Rescued, Stepped
+from .mail import Broken, CancelsAsked, Extend, Heard, Listen, Mailbox, Renewed, Rescued, Stepped
 from .nursery import ImportFailed, Nursery
 from .pool import Pool
 from .settings import STOPPING_S, Settings
@@ -68,7 +68,6 @@ class Worker:
         )
         self._nursery = Nursery(self._start_zygote, self._pool, self._selector)
         self._is_set_up = False
-        self._named: set[int] = set()  # tokens of the last extend
         self._next_watchdog = 0.0
 
     def run(self) -> int:
@@ -232,9 +231,10 @@ class Worker:
                 case Stepped():
                     self._stepped(message)
                 case Heard():
-                    self._is_listening, self._is_hungry = False, message.work
-                case Extended():
-                    self._extended(message)
+                    self._is_listening = False
+                    self._is_hungry = self._is_hungry or message.work
+                case Renewed():
+                    self._renewed(message)
                 case CancelsAsked():
                     self._ledger.must_ask = True
                 case Rescued():
@@ -260,14 +260,16 @@ class Worker:
             self._release_hand("not begun")
         self._cancel(reply.cancelled)
 
-    def _extended(self, extended: Extended) -> None:
-        lost = set(extended.lost)
+    def _renewed(self, renewed: Renewed) -> None:
+        """Stop what another worker has taken over; only the very claims that were named count, not later ones."""
+        lost = set(renewed.reply.lost)
+        named = {claim.token for claim in renewed.request.claims if claim.id in lost}
         for held in self._pool.held():
-            if held.id in lost and held.claim.token in self._named:
+            if held.claim.token in named:
                 log.warning("%s: the lease was over and another worker took it; the attempt is stopped", held.id)
                 held.is_lost = True
                 self._pool.stop(held, "shutdown", "lost")
-        self._cancel(extended.cancelled)
+        self._cancel(renewed.reply.cancelled)
 
     def _cancel(self, ids: tuple[str, ...]) -> None:
         if not ids:
@@ -292,7 +294,6 @@ class Worker:
         self._next_extend = now + self._settings.lease_s / 3
         claims = [ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost]
         claims += self._ledger.unsettled.values()
-        self._named = {claim.token for claim in claims}
         self._heartbeat.requests.put(Extend(self._ledger.acknowledged, tuple(claims)))
 
     # The end.
