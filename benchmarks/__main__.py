@@ -1,35 +1,51 @@
-"""`make bench`: one run, Narrowboat beside Huey, on SQLite in one folder."""
+"""`make bench`: one run, Narrowboat beside Huey on SQLite in one folder, and beside four peers on Redis."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
-from . import boat, measure, peer
+from . import async_jobs, boat, measure, peer
+
+PARTS = ("huey", "rest", "async")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; the exit status says whether everything could be measured, never how fast it was."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="these parts; default: all")
     parser.add_argument("--folder", type=Path, help="where the databases go; default: a temporary folder")
     parser.add_argument("--jobs", type=int, default=40_000)
+    parser.add_argument("--async-jobs", type=int, default=10_000)
     parser.add_argument("--idle", type=float, default=30.0, help="seconds to watch an idle worker for")
     options = parser.parse_args()
     print(measure.machine())
+    complete = True
     with tempfile.TemporaryDirectory(prefix="narrowboat-bench-", dir=options.folder) as name:
         folder = Path(name)
-        for durability, meaning in (
-            ("full", "FULL: each commit is on the disk before it counts; Huey with fsync=True"),
-            (
-                "normal",
-                "NORMAL: a power cut may lose the last commits, a crash none; Huey with fsync=False is OFF, weaker",
-            ),
-        ):
-            print(f"\nsynchronous={meaning}")
-            _compare(folder, durability, options.jobs)
-        print("\nat rest (durability full)")
-        _rest(folder, options.idle)
+        if "huey" in options.only:
+            _beside_huey(folder, options.jobs)
+        if "rest" in options.only:
+            print("\nat rest (durability full)")
+            _rest(folder, options.idle)
+        if "async" in options.only:
+            print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
+            complete = async_jobs.compare(folder, options.async_jobs)
+    sys.exit(0 if complete else 1)
+
+
+def _beside_huey(folder: Path, jobs: int) -> None:
+    for durability, meaning in (
+        ("full", "FULL: each commit is on the disk before it counts; Huey with fsync=True"),
+        (
+            "normal",
+            "NORMAL: a power cut may lose the last commits, a crash none; Huey with fsync=False is OFF, weaker",
+        ),
+    ):
+        print(f"\nsynchronous={meaning}")
+        _compare(folder, durability, jobs)
 
 
 def _compare(folder: Path, durability: str, jobs: int) -> None:
