@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App as App
+    from .app import AsyncTask as AsyncTask
     from .app import JobHandle as JobHandle
     from .app import PreparedJob as PreparedJob
     from .app import Task as Task
@@ -58,11 +59,13 @@ if TYPE_CHECKING:
     from .core.errors import (
         WaitTimeout as WaitTimeout,
     )
+    from .core.needs import Needs as Needs
+    from .core.outcome import DeadJob as DeadJob
     from .core.retry import Retry as Retry
     from .core.states import State as State
 
 _HOMES = {
-    "app": ("App", "JobHandle", "PreparedJob", "Task"),
+    "app": ("App", "AsyncTask", "JobHandle", "PreparedJob", "Task"),
     "core.context": ("RunningJob", "current_job", "progress"),
     "core.errors": (
         "BackendUnavailable",
@@ -80,6 +83,8 @@ _HOMES = {
         "UnknownTask",
         "WaitTimeout",
     ),
+    "core.needs": ("Needs",),
+    "core.outcome": ("DeadJob",),
     "core.retry": ("Retry",),
     "core.states": ("State",),
 }

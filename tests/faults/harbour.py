@@ -1,5 +1,6 @@
 """The app that the fault tests run; it is copied into the test's folder, and imported from there."""
 
+import asyncio
 import collections
 import ctypes
 import itertools
@@ -10,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from narrowboat import App, Retry, current_job, progress
+from narrowboat import App, DeadJob, Needs, Retry, RunningJob, current_job, progress
 
 app = App("harbour")
 
@@ -142,7 +143,7 @@ def chatter(lines: int) -> None:
 
 
 @app.task(retry=Retry(attempts=1))
-def forge(other_id: str) -> None:
+def forge() -> None:
     """Speaks to the worker about a job that is not its own."""
     import gc
     import socket
@@ -152,7 +153,8 @@ def forge(other_id: str) -> None:
 
     for channel in gc.get_objects():
         if isinstance(channel, socket.socket):
-            channel.send(wire.encode(wire.Ended(other_id, Succeeded(b'"forged"'), 0.0)))
+            for token in range(1, current_job().fence):
+                channel.send(wire.encode(wire.Ended(token, Succeeded(b'"forged"'), 0.0)))
     time.sleep(30)
 
 
@@ -160,3 +162,146 @@ def forge(other_id: str) -> None:
 def has_one_thread() -> int:
     """How many threads there are in an executor."""
     return threading.active_count()
+
+
+@app.task(concurrency=50, retry=Retry(attempts=1))
+async def wait_async(path: str, seconds: float = 0.0) -> str:
+    """Waits for a file among others, or for a time."""
+    progress(0, 1, "waiting")
+    print("waiting for", path)
+    if seconds:
+        await asyncio.sleep(seconds)
+        return f"{os.getpid()}"
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)
+    return f"{os.getpid()}"
+
+
+@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1))
+async def stubborn(marker: str) -> None:
+    """Does not end when it is cancelled."""
+    Path(marker).write_text(str(os.getpid()))
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            Path(marker + ".told").write_text("")
+
+
+@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1))
+async def too_slow(marker: str) -> None:
+    """Ends when it is cancelled."""
+    try:
+        await asyncio.sleep(60)
+    finally:
+        Path(marker).write_text("tidied")
+
+
+@app.task(concurrency=50, timeout=30, retry=Retry(attempts=3, crashes=1))
+async def stand_still() -> None:
+    """Stops the event loop for good."""
+    collections.deque(itertools.repeat(0), maxlen=0)
+
+
+@app.task(concurrency=50, timeout=1, retry=Retry(attempts=2, delay=0.01))
+async def brief(seconds: float) -> str:
+    """Takes little time, if the loop turns."""
+    await asyncio.sleep(seconds)
+    return "done"
+
+
+@app.task(concurrency=50, retry=Retry(attempts=3, crashes=1))
+async def crash_async(path: str) -> None:
+    """Waits until its neighbours are there, then kills the executor."""
+    while not os.path.exists(path):
+        await asyncio.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)
+
+
+@app.task(queue="mail")
+def mail(ledger: str, number: int) -> None:
+    """One of many."""
+
+
+@app.task(needs=Needs(enqueue=[mail]), retry=Retry(attempts=50, crashes=50, delay=0.01))
+def newsletter(ledger: str, readers: int, fail: str = "") -> int:
+    """Enqueues a mail for each reader; `fail` names a file without which it fails at the end."""
+    note(ledger, "begin")
+    for start in range(0, readers, 500):
+        app.enqueue_many([mail.job(ledger, number) for number in range(start, min(start + 500, readers))])
+    if fail and not os.path.exists(fail):
+        Path(fail).write_text("")
+        raise RuntimeError("fails once, at the very end")
+    return readers
+
+
+@app.task(concurrency=10, needs=Needs(enqueue=["harbour.mail"]))
+async def newsletter_async(ledger: str, readers: int) -> None:
+    """The same, one by one, in a loop."""
+    for number in range(readers):
+        await mail.aenqueue(ledger, number)
+
+
+@app.task(retry=Retry(attempts=1))
+def undeclared(ledger: str) -> None:
+    """Enqueues what it did not declare."""
+    mail.enqueue(ledger, 1)
+
+
+@app.on_dead
+def tell(job: DeadJob) -> None:
+    """Writes down who died."""
+    with open("told", "a") as file:
+        file.write(f"{job.id} {job.attempts} {job.reason}\n")
+
+
+@app.executor_start
+def started() -> None:
+    """Leaves a line for each executor."""
+    with open("hooks", "a") as file:
+        file.write(f"start {os.getpid()}\n")
+
+
+@app.executor_stop
+def stopped() -> None:
+    """Leaves another at its end."""
+    with open("hooks", "a") as file:
+        file.write(f"stop {os.getpid()}\n")
+
+
+@app.around_job
+def outer(job: RunningJob):
+    """Leaves lines around the jobs of one task."""
+    if job.task == "harbour.hooked":
+        with open("hooks", "a") as file:
+            file.write(f"before {job.id}\n")
+    yield
+    if job.task == "harbour.hooked":
+        with open("hooks", "a") as file:
+            file.write(f"after {job.id}\n")
+
+
+@app.task
+def hooked() -> None:
+    """Has hooks around it."""
+    with open("hooks", "a") as file:
+        file.write("inside\n")
+
+
+@app.task
+def who(seconds: float = 0.0) -> int:
+    """The process that runs it."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+kept: list[bytearray] = []
+
+
+@app.task
+def leak(size: int) -> int:
+    """Keeps memory for good."""
+    kept.append(bytearray(os.urandom(1000) * (size // 1000)))
+    time.sleep(1.0 if size > 10_000_000 else 0.0)
+    return os.getpid()

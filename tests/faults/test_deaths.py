@@ -59,7 +59,7 @@ def test_an_executor_cannot_settle_a_job_of_another(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2"):
         victim = harbour.module.wait_for_file.enqueue(str(go))
         wait_for("the victim to run", lambda: victim.refresh().progress)
-        forger = harbour.module.forge.enqueue(victim.id).wait(20)
+        forger = harbour.module.forge.enqueue().wait(20)
         assert forger.record.reason == "crashed: protocol violation"
         go.touch()
         assert victim.wait(20).result == "unharmed"

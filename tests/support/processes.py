@@ -48,6 +48,7 @@ class WorkerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # no controlling terminal, as under a supervisor
                 env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **(env or {})},
             )
         self.pid = self.process.pid

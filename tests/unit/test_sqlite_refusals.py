@@ -16,7 +16,7 @@ import pytest
 from narrowboat import App, BackendUnavailable, ConfigError
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.backends.urls import open_backend
-from narrowboat.backends.whereabouts import announce, elsewhere
+from narrowboat.backends.whereabouts import Health, Note, elsewhere
 from narrowboat.core.errors import SchemaTooNew
 from narrowboat.core.job import NewJob
 
@@ -277,8 +277,8 @@ def test_one_bad_operation_of_a_group_harms_no_other(tmp_path: Path) -> None:
 def test_two_processes_on_two_files_are_warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    note = announce("shop", "/srv/worker/narrowboat.db")
-    assert note is not None
+    Note().write(Health(app="shop", location="/srv/worker/narrowboat.db", pid=os.getpid()))
+    [note] = (tmp_path / f"narrowboat-{os.getuid()}").iterdir()
     assert elsewhere("shop", "/srv/worker/narrowboat.db") == []
     assert elsewhere("another", "/srv/web/narrowboat.db") == []
     app = App("shop", url=f"sqlite:///{tmp_path / 'web.db'}")

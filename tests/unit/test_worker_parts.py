@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
+import msgspec
 import pytest
 
 from narrowboat import ConfigError
 from narrowboat.backends.base import WorkerInfo
 from narrowboat.core import codec
-from narrowboat.core.job import MAX_PAYLOAD, Claim, Progress
+from narrowboat.core.ids import new_job_id
+from narrowboat.core.job import MAX_PAYLOAD, Claim, NewJob, Progress
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
 from narrowboat.core.task import TaskSpec
-from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed
+from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
 from narrowboat.worker.appetite import Appetite
-from narrowboat.worker.distrust import believable, believable_progress
-from narrowboat.worker.executors import Executor, ProtocolViolation, cause_of_death
+from narrowboat.worker.distrust import believable, believable_job, believable_progress
+from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
 from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import BATCH, Ledger
 from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
 from narrowboat.worker.pool import Pool
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
+from narrowboat.worker.verdict import verdict
 from narrowboat.worker.zygote import clean_environment
 
+tokens = itertools.count(1)
 
-def held(job_id: str = "t:1", task: str = "t", queue: str = "q") -> Held:
-    return Held(Claim(id=job_id, task=task, queue=queue, token=1, args=b"{}"), TaskSpec(name=task), 0.0)
+
+def held(job_id: str = "t:1", task: str = "t", queue: str = "q", concurrency: int = 0) -> Held:
+    claim = Claim(id=job_id, task=task, queue=queue, token=next(tokens), args=b"{}")
+    return Held(claim, TaskSpec(name=task, concurrency=concurrency), 0.0)
 
 
 class Ignored:
     def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
+        return lambda *_: True
 
 
 def make_pool(slots: int) -> Pool:
-    return Pool(slots, Ignored(), lambda _: True, lambda _: None, lambda _: None)
+    return Pool(slots, Ignored(), Ignored())
 
 
 def test_queues_and_slots_as_people_write_them() -> None:
@@ -83,20 +90,62 @@ def test_jobs_ahead_of_one_executor_take_little_time_together() -> None:
 def test_a_worker_wants_one_job_for_each_free_slot() -> None:
     pool = make_pool(4)
     pool.take([held()])
-    wants, most = Appetite({"q": None, "r": None}, frozenset({"t"}), pool).wants()
+    wants, _, room = Appetite({"q": None, "r": None}, {"t": TaskSpec(name="t")}, pool).wants()
     assert {(want.queue, want.n) for want in wants} == {("q", 3), ("r", 3)}
-    assert most == 3
+    assert room == 3
+
+
+def test_tasks_that_share_an_executor_are_wanted_by_as_many_as_it_holds() -> None:
+    specs = {"alone": TaskSpec(name="alone"), "shared": TaskSpec(name="shared", concurrency=50)}
+    wants, _, room = Appetite({"q": None}, specs, make_pool(2)).wants()
+    assert [(want.tasks, want.n, want.room) for want in wants] == [({"alone"}, 2, 1), ({"shared"}, 100, 1 / 50)]
+    assert room == 2
+
+
+def executor_with(jobs: list[Held], capacity: int) -> Executor:
+    executor = Executor(1, Kind(None, capacity))
+    executor.pidfd = 0  # as if it were there
+    for job in jobs:
+        executor.give(job)
+        executor.begin(job)
+    return executor
+
+
+def test_room_in_a_running_executor_takes_no_slot() -> None:
+    pool = make_pool(1)
+    executor = executor_with([held(concurrency=50) for _ in range(3)], 50)
+    pool.executors.append(executor)
+    wants, _, room = Appetite({"q": None}, {"t": TaskSpec(name="t", concurrency=50)}, pool).wants()
+    assert [(want.n, want.room) for want in wants] == [(47, 0)]
+    specs = {"t": TaskSpec(name="t", concurrency=50), "other": TaskSpec(name="other")}
+    wants, _, room = Appetite({"q": None}, specs, pool).wants()
+    assert [(want.n, want.room) for want in wants] == [(1, 1), (47, 0)], "the shared one can be asked to make room"
+    assert room == 1
+    executor.pidfd = -1
+    executor.close()
+
+
+def test_of_several_jobs_only_one_that_was_told_to_stop_and_did_not_is_blamed() -> None:
+    culprit, *neighbours = jobs = [held(f"t:{n}", concurrency=50) for n in range(3)]
+    culprit.is_told = True
+    outcomes = [verdict(job, jobs, "timeout", "timeout", "") for job in jobs]
+    assert outcomes[0] == Crashed("timeout")
+    assert all(isinstance(outcome, Released) for outcome in outcomes[1:])
+    culprit.is_told = False  # the loop stood still: whose fault that was cannot be told
+    assert [verdict(job, jobs, "timeout", "timeout", "") for job in jobs] == [None] * 3
+    assert verdict(neighbours[0], jobs, None, "SIGSEGV", "") is None
+    assert verdict(culprit, [culprit], None, "SIGSEGV", "words") == Crashed("SIGSEGV", "words")
 
 
 def test_a_queue_with_slots_of_its_own_takes_no_more() -> None:
     pool = make_pool(10)
     pool.take([held(queue="q")])
-    wants, _ = Appetite({"q": 2}, frozenset({"t"}), pool).wants()
+    wants, _, _ = Appetite({"q": 2}, {"t": TaskSpec(name="t")}, pool).wants()
     assert [(want.queue, want.n) for want in wants] == [("q", 1)]
 
 
 def test_queues_take_turns_at_being_first() -> None:
-    appetite = Appetite({"q": None, "r": None}, frozenset({"t"}), make_pool(1))
+    appetite = Appetite({"q": None, "r": None}, {"t": TaskSpec(name="t")}, make_pool(1))
     assert [appetite.wants()[0][0].queue for _ in range(3)] == ["q", "r", "q"]
 
 
@@ -104,7 +153,7 @@ def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
     pool = make_pool(2)
     pool.pace.note("short", 0.00001)
     pool.pace.note("long", 1.0)
-    wants, most = Appetite({"q": None}, frozenset({"short", "long"}), pool).wants()
+    wants, most, _ = Appetite({"q": None}, {name: TaskSpec(name=name) for name in ("short", "long")}, pool).wants()
     assert [want.tasks for want in wants] == [{"short", "long"}, {"short"}]
     assert most == 250
 
@@ -134,17 +183,17 @@ def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
 
 
 def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
-    executor = Executor(1, None)
+    executor = Executor(1, Kind(None, 0))
     jobs = [held(f"t:{number}") for number in range(5)]
     assert all(executor.give(job) for job in jobs)
     executor.theirs.recv(65536)  # as the executor does
     assert executor.take_back() == jobs[1:]
-    assert list(executor.given) == jobs[:1]
+    assert list(executor.given.values()) == jobs[:1]
     executor.close()
 
 
 def test_an_executor_with_a_full_socket_takes_no_more() -> None:
-    executor = Executor(1, None)
+    executor = Executor(1, Kind(None, 0))
     count = 0
     while executor.give(held(f"t:{count}")):
         count += 1
@@ -156,7 +205,7 @@ def test_an_executor_with_a_full_socket_takes_no_more() -> None:
 
 @pytest.mark.parametrize("junk", [b"junk", b"\x81\xa4type\xa3run", b"\xff" * 1000])
 def test_bytes_that_are_no_frame_are_a_violation(junk: bytes) -> None:
-    executor = Executor(1, None)
+    executor = Executor(1, Kind(None, 0))
     executor.theirs.send(junk)
     with pytest.raises(ProtocolViolation):
         executor.read()
@@ -186,8 +235,36 @@ def test_what_is_believed_of_an_outcome_is_bounded() -> None:
     assert believable_progress(Progress(NAN, INF, "m" * 999)) == Progress(0.0, 0.0, "m" * 200)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "other", "id": new_job_id("other")},
+        {"id": new_job_id("other")},
+        {"id": "mail:1"},
+        {"args": b"[]"},
+        {"args": b"not json"},
+        {"args": b'{"a":"' + b"x" * MAX_PAYLOAD + b'"}'},
+        {"priority": 101},
+        {"queue": ""},
+        {"queue": "q" * 101},
+        {"delay_s": NAN},
+        {"delay_s": -1.0},
+        {"due": INF},
+        {"key": "k" * 1001},
+        {"key_for": "ever"},
+        {"tags": ("t",) * 201},
+        {"summary": "s" * 201},
+    ],
+)
+def test_a_job_that_a_task_may_not_enqueue_is_a_violation(changes: dict[str, Any]) -> None:
+    job = NewJob(id=new_job_id("mail"), task="mail")
+    assert believable_job(job, ("mail",)) is job
+    with pytest.raises(ProtocolViolation):
+        believable_job(msgspec.structs.replace(job, **changes), ("mail",))
+
+
 def test_the_cause_of_a_death_in_words() -> None:
-    executor = Executor(1, None)
+    executor = Executor(1, Kind(None, 0))
     assert cause_of_death(executor, -11) == "SIGSEGV"
     assert cause_of_death(executor, 3) == "exit code 3"
     assert cause_of_death(executor, None) == "the process vanished"
@@ -233,7 +310,8 @@ def test_lines_are_bounded_in_number_and_size() -> None:
 def test_prints_become_lines() -> None:
     sent: list[str] = []
     printed = Printed(sent.append)
-    print("one\ntwo", file=printed)
-    print("no end", end="", file=printed)
+    stream = Stream(printed.write)
+    print("one\ntwo", file=stream)
+    print("no end", end="", file=stream)
     printed.finish()
     assert [line for text in sent for line in text.splitlines()] == ["one", "two", "no end"]

@@ -2,5 +2,6 @@
 
 from .app import App as App
 from .handle import JobHandle as JobHandle
+from .task import AsyncTask as AsyncTask
 from .task import PreparedJob as PreparedJob
 from .task import Task as Task

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import importlib
 import os
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
 from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve
 from ..backends.whereabouts import elsewhere
-from ..core import codec, keys
-from ..core.arguments import Signature
+from ..core import codec, context
 from ..core.errors import BackendUnavailable, BadArguments, ConfigError, UnknownJob, UnknownTask
+from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import NewJob
+from ..core.needs import Needs
+from ..core.outcome import DeadJob
 from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
-from ..core.units import seconds, size
 from .handle import AnyJob, JobHandle, unknown_job
-from .naming import task_name
-from .task import Options, PreparedJob, Task
+from .register import Registrar, registered
+from .task import AsyncTask, Enqueueable, PreparedJob, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=Starter)
+A = TypeVar("A", bound=Around)
 
 
 class App:
@@ -37,14 +41,25 @@ class App:
     name: shown to people; also tells workers of this app from others on the machine.
     url: the backend; without it NARROWBOAT_URL, then [tool.narrowboat] in pyproject.toml, then a SQLite
     file beside the nearest pyproject.toml.
+    imports: modules with tasks, which workers import after the one that this App is in.
     import_env: placeholders for environment variables that the app's modules read when they are imported;
     executors import without the real ones. Create the App before importing those modules.
     """
 
-    def __init__(self, name: str, *, url: str | None = None, import_env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        imports: Sequence[str] = (),
+        import_env: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self.hooks = Hooks()
         self._url = url
-        self._tasks: dict[str, Task[..., Any]] = {}
+        self._imports = tuple(imports)
+        self._on_dead: list[str] = []
+        self._tasks: dict[str, Enqueueable[..., Any]] = {}
         self._backend: Backend | None = None
         self._opening = threading.Lock()
         self._is_far_side = ZYGOTE_MARK in os.environ
@@ -62,7 +77,7 @@ class App:
             if self._is_far_side:
                 raise BackendUnavailable(
                     f"app {self.name}: code inside an executor has no way to the backend, by design; "
-                    "enqueue from the web process"
+                    "a task may enqueue others, in its own thread, with needs=Needs(enqueue=[...])"
                 )
             with self._opening:
                 if self._backend is None:
@@ -72,76 +87,80 @@ class App:
         return self._backend
 
     @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # pyright: ignore[reportOverlappingOverload]
+    @overload
     def task(self, function: Callable[P, R]) -> Task[P, R]: ...
     @overload
     def task(
         self,
         *,
         name: str | None = None,
+        aliases: Sequence[str] = (),
         queue: str = "default",
         priority: int = 0,
         timeout: float | str | timedelta = DEFAULT_TIMEOUT_S,
         memory: int | str | None = None,
+        concurrency: int | None = None,
         retry: Retry | int | None = None,
+        needs: Needs | None = None,
         key: str | Callable[..., str] | None = None,
         key_for: float | str | timedelta = "active",
         tags: Sequence[str] = (),
         summary: str = "",
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-    def task(
-        self,
-        function: Callable[P, R] | None = None,
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int = 0,
-        timeout: float | str | timedelta = DEFAULT_TIMEOUT_S,
-        memory: int | str | None = None,
-        retry: Retry | int | None = None,
-        key: str | Callable[..., str] | None = None,
-        key_for: float | str | timedelta = "active",
-        tags: Sequence[str] = (),
-        summary: str = "",
-    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
-        """Register a function as a task; it stays a plain callable.
+    ) -> Registrar: ...
+    def task(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Register a function as a task; it stays a plain callable. `async def` functions share an executor.
 
+        name, aliases: its name instead of the import path, and names that it had before.
         timeout: an attempt that runs longer is stopped, then killed (default 5 minutes).
         memory: private memory that its executor may take, such as "256MB" (default: no limit).
+        concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
+        needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
         key, key_for, priority, tags, summary: as in `Task.using`.
         Raises ConfigError for options or signatures that cannot work.
         """
 
-        def register(function: Callable[P, R]) -> Task[P, R]:
-            full_name = task_name(function, name)
-            rules = Retry(retry) if isinstance(retry, int) else retry or Retry()
-            signature = Signature(function, full_name)
-            spec = TaskSpec(
-                name=full_name,
-                queue=_queue(queue),
-                priority=priority,
-                timeout_s=_positive(seconds(timeout), f"timeout of {full_name}"),
-                memory=None if memory is None else _positive(size(memory), f"memory of {full_name}"),
-                retry=rules.policy,
-                parameters=tuple(signature.parameters),
-                takes_any_names=signature.takes_any_names,
-                doc=(function.__doc__ or "").strip().partition("\n")[0][:200],
-            )
-            options = Options(
-                queue=queue,
-                priority=priority,
-                key=key,
-                key_for=keys.hold(key_for),
-                tags=tags,
-                summary=summary,
-            )
-            task = Task(self, function, spec, signature, rules, options)
-            if full_name in self._tasks:
-                raise ConfigError(f"two tasks are named {full_name}; give one of them another name=")
-            self._tasks[full_name] = task
+        def add(function: Callable[..., Any]) -> Any:
+            task = registered(self, function, **options)
+            for known in task.spec.names:
+                if known in self._tasks:
+                    raise ConfigError(f"two tasks are named {known}; give one of them another name=")
+            for known in task.spec.names:
+                self._tasks[known] = task
             return task
 
-        return register if function is None else register(function)
+        return add if function is None else add(function)
+
+    def on_dead(self, function: Callable[[DeadJob], Any] | None = None, /, *, queue: str = "default") -> Any:
+        """Register a function that hears of each job that ends dead, written together with that end.
+
+        It is a task like any other, with retries, called with a DeadJob; jobs of its own that die tell nobody.
+        """
+
+        def add(function: Callable[[DeadJob], Any]) -> Any:
+            task = self.task(queue=queue)(function)
+            if len(task.spec.parameters) != 1:
+                raise ConfigError(f"on_dead {task.name}: it is called with one argument, a DeadJob")
+            self._on_dead.append(task.name)
+            return task
+
+        return add if function is None else add(function)
+
+    def executor_start(self, function: S) -> S:
+        """Call this in each new executor before its first job: open pools, warm caches. `async def` for async tasks."""
+        self.hooks.add_start(function)
+        return function
+
+    def executor_stop(self, function: S) -> S:
+        """Call this in each executor that ends in peace, last registered first."""
+        self.hooks.add_stop(function)
+        return function
+
+    def around_job(self, function: A) -> A:
+        """Run each job inside this generator, which takes a RunningJob and yields once; the first is outermost."""
+        self.hooks.add_around(function)
+        return function
 
     def enqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """Write one prepared job."""
@@ -149,12 +168,26 @@ class App:
         return handle
 
     def enqueue_many(self, prepared: Sequence[PreparedJob[R]]) -> list[JobHandle[R]]:
-        """Write many jobs in one round trip, all or none; handles in the same order."""
-        written = self.backend.enqueue([job.new for job in prepared])
-        return [JobHandle(self, job.id, created=job.created) for job in written]
+        """Write many jobs in one round trip, all or none; handles in the same order.
+
+        Inside a task: they are written together with its success, if its Needs(enqueue=...) name them.
+        """
+        jobs = [job.new for job in prepared]
+        to_worker = context.channel.get()
+        if to_worker is not None:
+            to_worker.enqueue(jobs)
+            return [JobHandle(self, job.id) for job in jobs]
+        return [JobHandle(self, job.id, created=job.created) for job in self.backend.enqueue(jobs)]
+
+    async def aenqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
+        """`enqueue` for async code."""
+        [handle] = await self.aenqueue_many([prepared])
+        return handle
 
     async def aenqueue_many(self, prepared: Sequence[PreparedJob[R]]) -> list[JobHandle[R]]:
         """`enqueue_many` for async code."""
+        if context.channel.get() is not None:  # nothing to wait for
+            return self.enqueue_many(prepared)
         return await asyncio.to_thread(self.enqueue_many, prepared)
 
     def enqueue_by_name(
@@ -184,6 +217,7 @@ class App:
             queue=queue or (spec.queue if spec else "default"),
             args=data,
             priority=spec.priority if spec else 0,
+            shape=spec.shape if spec else "",
         )
         return self.enqueue(PreparedJob(new))
 
@@ -203,13 +237,19 @@ class App:
             return known.decode_result(data)
         return codec.decode(data) if data else None
 
-    def runnables(self) -> Mapping[str, Task[..., Any]]:
-        """For executors: tasks by name."""
+    def load(self) -> None:
+        """For executors: import the modules of `imports=`, which register their tasks."""
+        for module in self._imports:
+            importlib.import_module(module)
+
+    def runnables(self) -> Mapping[str, Enqueueable[..., Any]]:
+        """For executors: tasks by every name that jobs may know them by."""
         return self._tasks
 
     def manifest(self) -> Manifest:
         """For workers: what this app can run."""
-        return Manifest(app=self.name, tasks=tuple(task.spec for task in self._tasks.values()), url=self._url)
+        tasks = tuple(task.spec for name, task in self._tasks.items() if name == task.name)
+        return Manifest(app=self.name, tasks=tasks, url=self._url, on_dead=tuple(self._on_dead))
 
     def close(self) -> None:
         """Give up the connection to the backend, if there is one."""
@@ -234,18 +274,6 @@ class App:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _queue(name: str) -> str:
-    if not name or len(name) > 100 or any(c in name for c in " \t\n:,={}"):
-        raise ConfigError(f"queue {name!r}: use 1 to 100 characters without spaces or any of : , = {{ }}")
-    return name
-
-
-def _positive(value: Any, what: str) -> Any:
-    if value <= 0:
-        raise ConfigError(f"{what}: must be more than 0")
-    return value
 
 
 def _bind_by_name(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -65,28 +64,29 @@ class Desk(Home, Protocol):
         """Write one prepared job."""
         ...
 
+    async def aenqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
+        """The same for async code."""
+        ...
 
-class Task(Generic[P, R]):
-    """A registered function. Calling it runs it here, as if it were not decorated."""
+
+class Enqueueable(Generic[P, R]):
+    """What sync and async tasks have in common: everything but how calling them is typed."""
 
     def __init__(
         self,
         app: Desk,
-        function: Callable[P, R],
+        function: Callable[P, Any],
         spec: TaskSpec,
         signature: Signature,
         retry: Retry,
         options: Options,
     ) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
         self._app, self._function, self.spec = app, function, spec
         self._signature, self._retry, self._options = signature, retry, options
 
     def __repr__(self) -> str:
-        return f"<Task {self.name}>"
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._function(*args, **kwargs)
+        return f"<{type(self).__name__} {self.name}>"
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ class Task(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue` for async code."""
-        return await asyncio.to_thread(self._app.enqueue, self._prepare(self._options, args, kwargs))
+        return await self._app.aenqueue(self._prepare(self._options, args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """A checked job for `App.enqueue_many`."""
@@ -147,14 +147,18 @@ class Task(Generic[P, R]):
         """
         return self._find(self._options, args, kwargs)
 
-    def run(self, args: bytes) -> bytes:
-        """For executors: check, call, and give the result as JSON, empty for None."""
-        result = self._function(**self._signature.decode(args))  # type: ignore[call-arg]
-        if result is None:
-            return b""
-        data = codec.encode(result)
-        codec.refuse_large(data, f"result of {self.name}")
-        return data
+    def read(self, args: bytes) -> dict[str, Any]:
+        """For executors: the arguments, checked. Raises BadArguments."""
+        return self._signature.decode(args)
+
+    def run(self, arguments: dict[str, Any]) -> bytes:
+        """For executors: call, and give the result as JSON, empty for None."""
+        return self._encode_result(self._function(**arguments))  # type: ignore[call-arg]
+
+    async def arun(self, arguments: dict[str, Any]) -> bytes:
+        """For executors: the same for an `async def` function."""
+        awaitable: Any = self._function(**arguments)  # type: ignore[call-arg]
+        return self._encode_result(await awaitable)
 
     def covers(self, error: BaseException) -> bool:
         """Whether the task's Retry covers this error."""
@@ -163,6 +167,13 @@ class Task(Generic[P, R]):
     def decode_result(self, data: bytes) -> Any:
         """A result as the function's return annotation says."""
         return self._signature.decode_result(data)
+
+    def _encode_result(self, result: Any) -> bytes:
+        if result is None:
+            return b""
+        data = codec.encode(result)
+        codec.refuse_large(data, f"result of {self.name}")
+        return data
 
     def _prepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
         data = self._signature.encode(args, kwargs)
@@ -181,6 +192,7 @@ class Task(Generic[P, R]):
                 headers=dict(options.headers),
                 tags=tuple(options.tags),
                 summary=self._summary(options, data),
+                shape=self.spec.shape,
             )
         )
 
@@ -205,14 +217,33 @@ class Task(Generic[P, R]):
         key = self._key(options, self._signature.encode(args, kwargs), args, kwargs)
         if key is None:
             raise ConfigError(f'task {self.name} has no key to find jobs by; declare one, such as key="arguments"')
-        found = self._app.backend.find_key(self.name, key)
-        return JobHandle(self._app, found, created=False) if found else None
+        for name in self.spec.names:
+            found = self._app.backend.find_key(name, key)
+            if found:
+                return JobHandle(self._app, found, created=False)
+        return None
+
+
+class Task(Enqueueable[P, R]):
+    """A registered function. Calling it runs it here, as if it were not decorated."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self._function(*args, **kwargs)
+        return result
+
+
+class AsyncTask(Enqueueable[P, R]):
+    """A registered `async def` function. Calling it gives a coroutine, as if it were not decorated."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        coroutine: Coroutine[Any, Any, R] = self._function(*args, **kwargs)
+        return coroutine
 
 
 class BoundTask(Generic[P, R]):
     """A task with options for the next jobs; see `Task.using`."""
 
-    def __init__(self, task: Task[P, R], options: Options) -> None:
+    def __init__(self, task: Enqueueable[P, R], options: Options) -> None:
         self._task, self._options = task, options
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -221,7 +252,7 @@ class BoundTask(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue` for async code."""
-        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+        return await self._task._app.aenqueue(self.job(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """As `Task.job`, with these options."""

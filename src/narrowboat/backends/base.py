@@ -38,11 +38,16 @@ class ClaimRef(msgspec.Struct, frozen=True):
 
 
 class Want(msgspec.Struct, frozen=True):
-    """A wish for at most `n` jobs of `queue`, only of these tasks."""
+    """A wish for at most `n` jobs of `queue`, only of these tasks.
+
+    `room` is the part of a slot that each of them takes: 1 for a job that fills one, 1/50 where fifty share
+    one, 0 where there is room already.
+    """
 
     queue: str
     tasks: frozenset[str]
     n: int
+    room: float = 0.0
 
 
 class ProgressReport(msgspec.Struct, frozen=True):
@@ -67,6 +72,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     progress: tuple[ProgressReport, ...] = ()
     wants: tuple[Want, ...] = ()
     most: int | None = None  # claims over all wants together, which are served in the order given
+    room: float | None = None  # slots that these claims may take together
+
+
+def allowed(step: Step, want: Want, claimed: int, room: float) -> int:
+    """How many jobs a want may still have: `claimed` were claimed in this step, `room` slots are left."""
+    n = want.n if step.most is None else min(want.n, step.most - claimed)
+    if step.room is not None and want.room > 0:
+        n = min(n, int(room / want.room + 1e-9))
+    return max(0, n)
 
 
 class StepReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +240,13 @@ class Backend(ABC):
         """Sleep until one of `wants` could be met, or more than `cancels` cancels were asked of this worker
         since it published, or the time is up. Level-triggered; costs nothing while it sleeps.
         A scheduled job of a wanted queue that comes due ends it, too, and so does a gate that opens by itself.
+        """
+
+    @abstractmethod
+    def rouse(self, worker: str) -> None:
+        """End at once the wait for work that this process has under way for a worker, or else its next one.
+
+        For a worker whose wants have changed. Waits without wants are left alone.
         """
 
     @abstractmethod

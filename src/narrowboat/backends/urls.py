@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import ConfigError
 from .base import Backend
@@ -38,10 +39,11 @@ def resolve(url: str | None = None) -> tuple[str, str]:
     if from_environment := os.environ.get(VARIABLE):
         return from_environment, f"environment, {VARIABLE}"
     project = nearest_project(Path.cwd())
-    if project:
-        found = _setting(project / "pyproject.toml")
-        if found:
-            return found, "pyproject.toml, [tool.narrowboat] url"
+    found = project_settings(project).get("url") if project else None
+    if found:
+        if not isinstance(found, str):
+            raise ConfigError(f"{project}/pyproject.toml: [tool.narrowboat] url must be text, not {found!r}")
+        return found, "pyproject.toml, [tool.narrowboat] url"
     return f"sqlite:///{(project or Path.cwd()) / 'narrowboat.db'}", "default"
 
 
@@ -50,12 +52,12 @@ def nearest_project(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), None)
 
 
-def _setting(pyproject: Path) -> str | None:
+def project_settings(project: Path) -> dict[str, Any]:
+    """The table [tool.narrowboat] of a project's pyproject.toml. Raises ConfigError for a file that cannot be read."""
+    pyproject = project / "pyproject.toml"
     try:
         content = tomllib.loads(pyproject.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{pyproject} cannot be read: {error}") from error
-    value = content.get("tool", {}).get("narrowboat", {}).get("url")
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{pyproject}: [tool.narrowboat] url must be text, not {value!r}")
-    return value
+    found: dict[str, Any] = content.get("tool", {}).get("narrowboat", {})
+    return found

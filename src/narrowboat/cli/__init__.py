@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "worker": "Run a worker for an app.",
+    "dev": "Run a worker that reloads, and your web server, in one terminal.",
     "enqueue": "Enqueue a job by the name of its task.",
     "jobs": "List jobs, newest first.",
     "job": "Show one job with its attempts.",
@@ -16,6 +17,9 @@ COMMANDS = {
     "retry": "Queue dead or cancelled jobs again.",
     "cancel": "Cancel jobs, also running ones.",
     "queues": "Show every queue in numbers.",
+    "health": "Say how the workers on this machine are.",
+    "config": "Show every setting and where it comes from.",
+    "completion": "Print a completion script for a shell.",
     "demo": "Watch jobs survive a kill -9, in a temporary folder.",
     "version": "Print the version.",
 }
@@ -66,7 +70,9 @@ def main() -> None:
     from ..core.errors import BackendError, ConfigError, NarrowboatError, UnknownJob, UnknownTask
 
     try:
-        sys.exit(cli(standalone_mode=False) or 0)  # a command that ends by ctx.exit returns its status here
+        sys.exit(
+            cli(standalone_mode=False, complete_var="_NARROWBOAT_COMPLETE", prog_name="narrowboat") or 0
+        )  # a command that ends by ctx.exit returns its status here
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any, Union, get_type_hints
@@ -50,11 +52,18 @@ class Signature:
             )
             fields.append(field)
         struct = msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=not self.takes_any_names)
+        self._struct = struct
         self._decoder = msgspec.json.Decoder(struct)
         self._known = frozenset(parameter.name for parameter in self.parameters)
         self.returns = hints.get("return", Any)
         _refuse_unreadable(self.returns, f"task {name}, its result")
         self._result = msgspec.json.Decoder(self.returns)
+
+    @functools.cached_property
+    def shape(self) -> str:
+        """Stands for what a message may look like: a version of the task with other parameters has another one."""
+        schema = msgspec.json.encode(msgspec.json.schema(self._struct), order="deterministic")
+        return hashlib.sha256(schema + bytes([self.takes_any_names])).hexdigest()[:8]
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The JSON object for a call, checked by reading it back as the executor will.

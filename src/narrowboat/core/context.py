@@ -1,13 +1,14 @@
-"""What a task can see and say about the job it runs in: `current_job()` and `progress()`."""
+"""What a task can see and say about the job it runs in: `current_job()`, `progress()`, and enqueueing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from .job import Progress
+from .job import NewJob, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,20 @@ class RunningJob:
         return max(0.0, self.deadline - time.time())
 
 
+class Channel(Protocol):
+    """The way from a running job to its worker."""
+
+    def report(self, progress: Progress) -> None:
+        """Tell how far the job is."""
+        ...
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        """Ask for jobs to be written together with this one's success."""
+        ...
+
+
 current: ContextVar[RunningJob | None] = ContextVar("narrowboat_job", default=None)
-reporter: ContextVar[Callable[[Progress], None] | None] = ContextVar("narrowboat_reporter", default=None)
+channel: ContextVar[Channel | None] = ContextVar("narrowboat_channel", default=None)
 
 
 def current_job() -> RunningJob | None:
@@ -46,6 +59,6 @@ def progress(done: float = 0, total: float = 0, message: str = "") -> None:
 
     Cheap to call often: at most about 20 a second are sent on. Does nothing outside of a job.
     """
-    report = reporter.get()
-    if report is not None:
-        report(Progress(done, total, message[:200]))
+    to_worker = channel.get()
+    if to_worker is not None:
+        to_worker.report(Progress(done, total, message[:200]))

@@ -7,9 +7,13 @@ from collections.abc import Callable
 import msgspec
 
 from .job import Claim, NewJob
-from .outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Succeeded
+from .outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Succeeded, Unreadable
 from .retry import RetryPolicy, backoff_s
 from .states import State
+
+LEAVE_S = 2.0  # a job that this version cannot read is left so long for another, then twice as long, ...
+LEAVE_LONGEST_S = 300.0
+LEAVE_MOST = 300  # times, about a day
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +46,11 @@ def decide(claim: Claim, outcome: Outcome, policy: RetryPolicy, rng: Callable[[]
             return _settle(claim, State.CANCELLED, "cancelled", reason=reason)
         case Released(reason):
             return _settle(claim, State.QUEUED, "released", reason=reason)
+        case Unreadable(error) if claim.snoozes < LEAVE_MOST:
+            wait = min(LEAVE_LONGEST_S, LEAVE_S * 2 ** min(claim.snoozes, 16))
+            return _settle(claim, State.SCHEDULED, "snoozed", error=error, delay_s=wait)
+        case Unreadable(error):
+            return _settle(claim, State.DEAD, "failed", error=error, reason=error.in_one_line())
         case Failed(error, retry, delay_s):
             errors = claim.errors + 1
             if not retry:

@@ -32,6 +32,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}  # for tracing; never arguments
     tags: tuple[str, ...] = ()
     summary: str = ""
+    shape: str = ""  # of the parameters that the arguments were written for; empty: not known
     version: int = ENVELOPE_VERSION
 
 
@@ -70,6 +71,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     enqueued_at: float = 0.0
     headers: dict[str, str] = {}
     tags: tuple[str, ...] = ()
+    shape: str = ""
     version: int = ENVELOPE_VERSION
 
     @property

@@ -68,5 +68,21 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     reason: str = ""
 
 
-Outcome = Succeeded | Failed | Snoozed | Cancelled | Crashed | Released
+class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
+    """Another version of the task wrote these arguments, and this one cannot read them: left for the other."""
+
+    error: ErrorInfo
+
+
+class DeadJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What `on_dead` is told of a job that ended dead."""
+
+    id: str
+    task: str
+    queue: str
+    attempts: int
+    reason: str
+
+
+Outcome = Succeeded | Failed | Snoozed | Cancelled | Crashed | Released | Unreadable
 KINDS = ("succeeded", "failed", "snoozed", "cancelled", "crashed", "released")

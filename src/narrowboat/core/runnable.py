@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from .hooks import Hooks
 from .task import Manifest, TaskSpec
 
 
@@ -16,8 +17,16 @@ class Runnable(Protocol):
         """Its options."""
         ...
 
-    def run(self, args: bytes) -> bytes:
-        """Check the arguments, call the function, and return its result as JSON (empty for None)."""
+    def read(self, args: bytes) -> dict[str, Any]:
+        """The arguments, checked. Raises BadArguments."""
+        ...
+
+    def run(self, arguments: dict[str, Any]) -> bytes:
+        """Call a sync function, and return its result as JSON (empty for None)."""
+        ...
+
+    async def arun(self, arguments: dict[str, Any]) -> bytes:
+        """The same for an async function."""
         ...
 
     def covers(self, error: BaseException) -> bool:
@@ -28,8 +37,17 @@ class Runnable(Protocol):
 class RunnableApp(Protocol):
     """An app on the far side."""
 
+    @property
+    def hooks(self) -> Hooks:
+        """What runs around jobs."""
+        ...
+
+    def load(self) -> None:
+        """Import what else registers tasks."""
+        ...
+
     def runnables(self) -> Mapping[str, Runnable]:
-        """Tasks by name."""
+        """Tasks by every name that jobs may know them by."""
         ...
 
     def manifest(self) -> Manifest:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from .needs import NeedsPolicy
 from .retry import RetryPolicy
 
 DEFAULT_TIMEOUT_S = 300.0
+DEFAULT_CONCURRENCY = 100  # attempts of an async task that share an executor
+MAX_CONCURRENCY = 10_000
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -24,10 +27,24 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     timeout_s: float = DEFAULT_TIMEOUT_S
     memory: int | None = None  # bytes of private memory for its executor
+    concurrency: int = 0  # attempts that share an executor; 0: it runs alone, as sync code does
     retry: RetryPolicy = RetryPolicy()
+    needs: NeedsPolicy = NeedsPolicy()
+    aliases: tuple[str, ...] = ()  # names that it had before
+    shape: str = ""  # stands for the names, types and order of its parameters
     parameters: tuple[Parameter, ...] = ()
     takes_any_names: bool = False  # has **kwargs
     doc: str = ""  # the first line of the docstring
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had before."""
+        return (self.name, *self.aliases)
+
+    @property
+    def capacity(self) -> int:
+        """How many of its attempts one executor runs at a time."""
+        return self.concurrency or 1
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +53,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     tasks: tuple[TaskSpec, ...]
     url: str | None = None  # only when the app's code names one
+    on_dead: tuple[str, ...] = ()  # tasks that hear of each job that ends dead
+
+    def by_name(self) -> dict[str, TaskSpec]:
+        """The tasks by every name that jobs may know them by."""
+        return {name: task for task in self.tasks for name in task.names}
 
 
 def unknown_task(name: str) -> TaskSpec:

@@ -32,17 +32,13 @@ class Lines:
             self._send(line)
 
 
-class Printed(io.TextIOBase):
-    """Takes the place of sys.stdout and sys.stderr."""
+class Printed:
+    """Makes lines of the pieces that one attempt prints."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write, self._rest = write, ""
 
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, text: str) -> int:
+    def write(self, text: str) -> None:
         """Pass on whole lines; keep the rest until its end comes, or until it is long."""
         self._rest += text
         if "\n" in self._rest or len(self._rest) > MAX_LINE:
@@ -50,13 +46,28 @@ class Printed(io.TextIOBase):
             if not whole:
                 whole, self._rest = self._rest, ""
             self._write(whole)
-        return len(text)
 
     def finish(self) -> None:
         """Pass on what has no line end yet."""
         if self._rest:
             self._write(self._rest)
             self._rest = ""
+
+
+class Stream(io.TextIOBase):
+    """Takes the place of sys.stdout and sys.stderr."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Pass a piece on."""
+        self._write(text)
+        return len(text)
 
 
 class LogHandler(logging.Handler):

@@ -62,6 +62,10 @@ def import_app(target: str, missed: list[tuple[str, str]]) -> RunnableApp:
         found = getattr(found, part)
     if not hasattr(found, "runnables"):
         raise ImportProblem(f"{target} is a {type(found).__name__}, not a narrowboat.App", _apps_in(module))
+    try:
+        found.load()
+    except BaseException as error:
+        raise ImportProblem(_own_traceback(error), _remedy(error, module_name, missed)) from error
     return cast(RunnableApp, found)
 
 

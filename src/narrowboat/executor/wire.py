@@ -10,7 +10,7 @@ import socket
 
 import msgspec
 
-from ..core.job import MAX_PAYLOAD, Progress
+from ..core.job import MAX_PAYLOAD, NewJob, Progress
 from ..core.outcome import Outcome
 from ..core.task import TaskSpec
 
@@ -18,62 +18,86 @@ MAX_FRAME = MAX_PAYLOAD + 64 * 1024  # a result or arguments, an error, and thei
 TASKS_A_FRAME = 200
 
 
-class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Worker to executor: run this."""
+class Run(msgspec.Struct, frozen=True, tag="run", array_like=True):
+    """Worker to executor: run this. `token` names the attempt in everything that follows."""
 
+    token: int
     id: str
     task: str
     queue: str
     attempt: int
-    token: int
     args: bytes
     timeout_s: float
     headers: dict[str, str] = {}
     tags: tuple[str, ...] = ()
+    shape: str = ""
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Worker to executor, with SIGUSR1: raise Stopping in this job. why: "cancel" or "shutdown"."""
+class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True):
+    """Worker to executor, with SIGUSR1: stop this attempt. why: "cancel" or "shutdown"."""
 
-    id: str
+    token: int
     why: str
     reason: str = ""
 
 
-class Started(msgspec.Struct, frozen=True, tag="started"):
+class Started(msgspec.Struct, frozen=True, tag="started", array_like=True):
     """Executor to worker: the attempt begins now."""
 
-    id: str
+    token: int
 
 
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """Executor to worker: how it ended after how long, and the job that begins at this moment, if one was at hand."""
+class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True):
+    """Executor to worker: how it ended, after how long, and which attempt begins at this moment, if any."""
 
-    id: str
+    token: int
     outcome: Outcome
     ran_s: float
-    next: str | None = None
+    next: int | None = None
 
 
-class Reported(msgspec.Struct, frozen=True, tag="progress"):
-    """Executor to worker: progress of the running job."""
+class Reported(msgspec.Struct, frozen=True, tag="progress", array_like=True):
+    """Executor to worker: progress of a running attempt."""
 
-    id: str
+    token: int
     progress: Progress
 
 
-class Logged(msgspec.Struct, frozen=True, tag="log"):
-    """Executor to worker: one line that the running job wrote."""
+class Logged(msgspec.Struct, frozen=True, tag="log", array_like=True):
+    """Executor to worker: one line that a running attempt wrote."""
 
-    id: str
+    token: int
     line: str
 
 
+class Told(msgspec.Struct, frozen=True, tag="told", array_like=True):
+    """Executor to worker: this attempt was cancelled in the event loop, which therefore turns."""
+
+    token: int
+
+
+class Asked(msgspec.Struct, frozen=True, tag="asked", array_like=True):
+    """Executor to worker: jobs to be enqueued if this attempt succeeds."""
+
+    token: int
+    jobs: tuple[NewJob, ...]
+
+
+class Several(msgspec.Struct, frozen=True, tag="several", array_like=True):
+    """Executor to worker: small frames in one message, in order."""
+
+    frames: tuple[Started | Ended | Reported | Logged | Told, ...]
+
+
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Worker to zygote, with two descriptors: the executor's end of its socket, and a file for its last words."""
+    """Worker to zygote, with two descriptors: the executor's end of its socket, and a file for its last words.
+
+    concurrency: attempts at a time; 0 for an executor of sync tasks.
+    """
 
     request: int
     memory: int | None = None
+    concurrency: int = 0
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):
@@ -88,6 +112,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     app: str
     url: str | None
     warnings: tuple[str, ...] = ()
+    on_dead: tuple[str, ...] = ()
 
 
 class ImportFailed(msgspec.Struct, frozen=True, tag="import_failed"):
@@ -119,7 +144,8 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 
 ToExecutor = Run | Stop
-FromExecutor = Started | Ended | Reported | Logged
+Small = Started | Ended | Reported | Logged | Told
+FromExecutor = Small | Asked | Several
 FromZygote = Found | Ready | ImportFailed | Forked | ForkFailed | Exited
 
 encode = msgspec.msgpack.Encoder().encode

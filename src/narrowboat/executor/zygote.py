@@ -20,7 +20,7 @@ from .importing import ImportProblem, import_app, leftovers, watch_environment
 
 
 def main() -> None:
-    """Entry point; argv[1] is JSON: {"control": fd, "lifeline": fd, "app": "module:attribute", "path": [...]}."""
+    """Entry point; argv[1] is JSON: {"control": fd, "lifeline": fd, "app": "module:attribute", "path": [...], ...}."""
     setup = json.loads(sys.argv[1])
     sys.argv = ["narrowboat-executor"]
     linux.call_me("nb-zygote")
@@ -28,6 +28,7 @@ def main() -> None:
     control = socket.socket(fileno=setup["control"])
     control.set_inheritable(False)
     sys.path[:0] = setup["path"]
+    sys.dont_write_bytecode = not setup["may_compile"]
     gc.disable()  # a collection would write to the pages of every imported object
     missed = watch_environment()
     try:
@@ -36,7 +37,7 @@ def main() -> None:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
     _introduce(app, control, leftovers({control.fileno(), setup["lifeline"]}))
-    zygote = Zygote(child.prepared(app.runnables()), control, setup["lifeline"])
+    zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"])
     gc.collect()
     gc.freeze()
     try:
@@ -49,8 +50,8 @@ def main() -> None:
 class Zygote:
     """Forks on request, reaps, and reports both."""
 
-    def __init__(self, executor: child.Executor, control: socket.socket, lifeline: int) -> None:
-        self._executor, self._control, self._lifeline = executor, control, lifeline
+    def __init__(self, mould: child.Mould, control: socket.socket, lifeline: int) -> None:
+        self._mould, self._control, self._lifeline = mould, control, lifeline
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -82,7 +83,7 @@ class Zygote:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            child.main(self._executor, socket.socket(fileno=channel), last_words, self._lifeline, request.memory)
+            child.main(self._mould, socket.socket(fileno=channel), last_words, self._lifeline, request)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
@@ -107,7 +108,8 @@ def _introduce(app: RunnableApp, control: socket.socket, warnings: list[str]) ->
     manifest = app.manifest()
     for start in range(0, len(manifest.tasks), wire.TASKS_A_FRAME):
         _send(control, wire.Found(manifest.tasks[start : start + wire.TASKS_A_FRAME]))
-    _send(control, wire.Ready(manifest.app, manifest.url, tuple(w[:500] for w in warnings[:20])))
+    shown = tuple(warning[:500] for warning in warnings[:20])
+    _send(control, wire.Ready(manifest.app, manifest.url, shown, manifest.on_dead))
 
 
 def _send(control: socket.socket, frame: wire.FromZygote, descriptors: list[int] | None = None) -> None:

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from ..backends.base import Want
+from ..core.task import TaskSpec
 from .pool import Pool
 
 MOST_A_STEP = 250
 
 
 class Appetite:
-    """Turns free slots, and the pace of short tasks, into wants."""
+    """Turns free slots, room in executors of async tasks, and the pace of short tasks into wants."""
 
-    def __init__(self, queues: dict[str, int | None], tasks: frozenset[str], pool: Pool) -> None:
-        self._queues, self._tasks, self._pool = queues, tasks, pool
+    def __init__(self, queues: dict[str, int | None], specs: Mapping[str, TaskSpec], pool: Pool) -> None:
+        self._pool = pool
         self._turn = 0
+        self.learn(specs, queues)
 
-    def wants(self) -> tuple[list[Want], int]:
-        """The wants for a step, and the most claims over all of them.
+    def learn(self, specs: Mapping[str, TaskSpec], queues: dict[str, int | None]) -> None:
+        """Which tasks there are now, by every name, and which queues to take from."""
+        self._queues = queues
+        by_concurrency: dict[int, set[str]] = {}
+        for name, spec in specs.items():
+            by_concurrency.setdefault(spec.concurrency, set()).add(name)
+        self._tasks = {concurrency: frozenset(names) for concurrency, names in sorted(by_concurrency.items())}
+        self._all = frozenset(specs)
 
-        For every free slot a job of any task; beyond that, jobs ahead of the executors, of short tasks only.
-        Queues take turns at being first.
+    def wants(self) -> tuple[list[Want], int, float]:
+        """The wants for a step, the most claims over all of them, and the slots that they may take together.
+
+        For every free slot a job of any task, or as many as share one, and for one more slot where an executor of
+        async tasks can be asked to make room; beyond that, what running ones have room for, and jobs ahead, of
+        short tasks only. Queues take turns at being first.
         """
-        pool = self._pool
-        free = max(0, pool.slots - pool.busy() - len(pool.hand))
+        free = max(0.0, self._pool.slots - self._pool.used() - self._pool.in_hand())
+        if free < 1 and self._pool.can_yield():
+            free = 1.0
         used = self._used_by_queue()
         names = list(self._queues)
         first = self._turn % len(names) if names else 0
@@ -32,24 +46,37 @@ class Appetite:
         wants: list[Want] = []
         for name in names[first:] + names[:first]:
             own = self._queues[name]
-            n = free if own is None else min(free, own - used[name])
-            if n > 0:
-                wants.append(Want(name, self._tasks, n))
+            wants += self._for_queue(name, free, free if own is None else min(free, own - used[name]))
         ahead = self._ahead()
         if ahead > 0:
-            short = pool.pace.short() & self._tasks
+            short = self._pool.pace.short() & self._all
             wants += [Want(name, short, ahead) for name in names if self._queues[name] is None]
-        return wants, min(MOST_A_STEP, free + max(0, ahead))
+        return wants, min(MOST_A_STEP, sum(want.n for want in wants)), free
+
+    def _for_queue(self, name: str, free: float, own: float) -> list[Want]:
+        wants: list[Want] = []
+        for concurrency, tasks in self._tasks.items():
+            capacity = concurrency or 1
+            room = self._pool.room(concurrency) if concurrency and own >= free else 0
+            n = int(own * capacity + 1e-9)
+            if room > 0:
+                wants.append(Want(name, tasks, room))
+            elif n > 0:
+                wants.append(Want(name, tasks, min(n, MOST_A_STEP), 1 / capacity))
+        return wants
 
     def _used_by_queue(self) -> Counter[str]:
-        used: Counter[str] = Counter(held.claim.queue for held in self._pool.hand)
-        used.update(executor.given[0].claim.queue for executor in self._pool.executors if executor.given)
+        used: Counter[str] = Counter()
+        if not any(self._queues.values()):
+            return used
+        for held in self._pool.held():
+            used[held.claim.queue] += 1 / held.spec.capacity  # type: ignore[assignment]
         return used
 
     def _ahead(self) -> int:
         """Room for jobs ahead, over all executors."""
         pool = self._pool
-        depths = [pool.pace.ahead(task) for task in pool.pace.short() & self._tasks]
+        depths = [pool.pace.ahead(task) for task in pool.pace.short() & self._all]
         if not depths:
             return 0
         return min(depths) * pool.slots - pool.spare_jobs()

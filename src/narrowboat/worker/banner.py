@@ -1,6 +1,8 @@
-"""What a worker prints when it starts: exactly what it listens to, and how safe it is."""
+"""What a worker says when it starts: exactly what it listens to, and how safe it is."""
 
 from __future__ import annotations
+
+import difflib
 
 from .. import __version__
 from ..backends.base import WorkerInfo
@@ -10,19 +12,35 @@ from ..core.units import in_words
 SANDBOX = "processes apart, clean environment; no kernel rules yet"
 
 
-def banner(location: str, origin: str, info: WorkerInfo, manifest: Manifest, drain_s: float) -> str:
-    """Several lines, without a last line end."""
+def facts(location: str, origin: str, info: WorkerInfo, manifest: Manifest, drain_s: float) -> dict[str, str]:
+    """Name and value of each line."""
     tasks = sorted(task.name for task in manifest.tasks)
     shown = ", ".join(tasks[:8]) + (f" and {len(tasks) - 8} more" if len(tasks) > 8 else "")
     queues = ", ".join(name if count == info.slots else f"{name}={count}" for name, count in info.queues.items())
-    rows = [
-        ("backend", f"{location}  ({origin})"),
-        ("queues", queues or "none: the app has no tasks"),
-        ("slots", f"{info.slots}"),
-        ("tasks", shown or "none"),
-        ("sandbox", SANDBOX),
-        ("worker", f"{info.id}, drains for {in_words(drain_s)} on TERM or Ctrl-C"),
-    ]
-    width = max(len(name) for name, _ in rows)
-    head = f"Narrowboat {__version__} - app {manifest.app}"
-    return "\n".join([head, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+    return {
+        "backend": f"{location}  ({origin})",
+        "queues": queues or "none: the app has no tasks",
+        "slots": f"{info.slots}",
+        "tasks": shown or "none",
+        "sandbox": SANDBOX,
+        "worker": f"{info.id}, drains for {in_words(drain_s)} on TERM or Ctrl-C",
+    }
+
+
+def banner(app: str, lines: dict[str, str]) -> str:
+    """The facts under a head, without a last line end."""
+    width = max(map(len, lines))
+    head = f"Narrowboat {__version__} - app {app}"
+    return "\n".join([head, *(f"  {name:<{width}}  {value}" for name, value in lines.items())])
+
+
+def doubts(info: WorkerInfo, manifest: Manifest) -> list[str]:
+    """Queues that no task of the app goes to: misspelt, or used by `using(queue=...)` only."""
+    known = sorted({task.queue for task in manifest.tasks})
+    found: list[str] = []
+    for queue in info.queues:
+        if queue not in known:
+            close = difflib.get_close_matches(queue, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"its tasks go to {', '.join(known) or 'none'}"
+            found.append(f"no task of the app goes to the queue {queue}: {hint}")
+    return found

@@ -7,11 +7,23 @@ import math
 import msgspec
 
 from ..core.codec import decode
-from ..core.job import MAX_PAYLOAD, Progress
-from ..core.outcome import MAX_TRACEBACK, Cancelled, Crashed, Failed, Outcome, Released, Snoozed, Succeeded
+from ..core.ids import task_of
+from ..core.job import MAX_PAYLOAD, MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob, Progress
+from ..core.outcome import (
+    MAX_TRACEBACK,
+    Cancelled,
+    Crashed,
+    Failed,
+    Outcome,
+    Released,
+    Snoozed,
+    Succeeded,
+    Unreadable,
+)
 from .executors import ProtocolViolation
 
 LONGEST_DELAY_S = 366 * 86_400.0
+LONGEST_NAME = 1000  # characters of a key, a tag, a header
 
 
 def believable(outcome: Outcome) -> Outcome:
@@ -37,6 +49,37 @@ def believable(outcome: Outcome) -> Outcome:
             return Crashed(cause[:300], detail[-MAX_TRACEBACK:])
         case Released(reason):
             return Released(reason[:300])
+        case Unreadable(error):
+            return Unreadable(error.bounded())
+
+
+def believable_job(job: NewJob, allowed: tuple[str, ...]) -> NewJob:
+    """A job that a task asks to enqueue. Raises ProtocolViolation for one that `App.enqueue` would not have made."""
+    small = [*job.headers, *job.headers.values(), *job.tags, job.lane_key, job.key or "", job.queue]
+    due = job.due or 0.0
+    is_sound = (
+        job.task in allowed
+        and task_of(job.id) == job.task
+        and 0 < len(job.queue) <= 100
+        and MIN_PRIORITY <= job.priority <= MAX_PRIORITY
+        and len(job.args) <= MAX_PAYLOAD
+        and len(job.summary) <= MAX_SUMMARY
+        and len(small) <= 200
+        and all(len(text) <= LONGEST_NAME for text in small)
+        and math.isfinite(due)
+        and math.isfinite(job.delay_s)
+        and 0 <= job.delay_s <= LONGEST_DELAY_S
+        and (job.key_for in ("waiting", "active") if isinstance(job.key_for, str) else math.isfinite(job.key_for))
+    )
+    if not is_sound:
+        raise ProtocolViolation(f"it asked to enqueue {job.id[:200]!r}, which it may not")
+    try:
+        is_object = isinstance(decode(job.args), dict)
+    except (msgspec.DecodeError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise ProtocolViolation("it asked to enqueue a job whose arguments are no JSON object")
+    return job
 
 
 def believable_progress(progress: Progress) -> Progress:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections import deque
+import time
+from typing import NamedTuple
 
 import msgspec
 
+from ..core.task import TaskSpec
 from ..executor import wire
 from .held import Held
 
@@ -19,23 +21,47 @@ class ProtocolViolation(Exception):
     """An executor sent what it may not."""
 
 
+class Kind(NamedTuple):
+    """What tells one class of executors from another. Limits that were set cannot be raised again."""
+
+    memory: int | None
+    concurrency: int  # 0: sync tasks, one at a time
+    generation: int = 0  # of the zygote that it comes from
+
+    @property
+    def capacity(self) -> int:
+        """Attempts at a time."""
+        return self.concurrency or 1
+
+
+def kind_for(spec: TaskSpec, generation: int = 0) -> Kind:
+    """The class of executor that a task needs."""
+    return Kind(spec.memory, spec.concurrency, generation)
+
+
 class Executor:
     """A slot's process.
 
     `ours` is the worker's end of the socket; `theirs` is a second handle on the executor's end, through
-    which jobs that it has not read yet are taken back.
+    which jobs that it has not read yet are taken back. `given`: jobs by token, in the order in which they
+    were sent, so that those it has not begun are the last ones.
     """
 
-    def __init__(self, request: int, memory: int | None) -> None:
-        self.request, self.memory = request, memory
+    def __init__(self, request: int, kind: Kind) -> None:
+        self.request, self.kind = request, kind
         self.ours, self.theirs = wire.pair()
         self.ours.setblocking(False)
         self.last_words = os.memfd_create("last-words", os.MFD_CLOEXEC)
         self.pid = -1  # until the zygote has forked it
         self.pidfd = -1
-        self.given: deque[Held] = deque()  # the first one runs, or is about to
+        self.given: dict[int, Held] = {}
+        self.unbegun = 0  # how many of them
+        self.moved_at = 0.0  # when a job began last, or was given to it when it had none
+        self.born_at = time.monotonic()
+        self.weighed_at = 0.0
+        self.begun = 0  # jobs so far
+        self.is_alone = False  # what it has is suspect: it gets nothing else
         self.kill_reason: str | None = None  # why this worker killed it
-        self.kill_at: float | None = None  # when Stopping has had its time
         self.is_dead = False
         self.is_retiring = False
 
@@ -45,30 +71,55 @@ class Executor:
         return self.pidfd >= 0 and not self.is_dead and not self.is_retiring and self.kill_reason is None
 
     @property
-    def running(self) -> Held | None:
-        """The job whose code runs now."""
-        return self.given[0] if self.given and self.given[0].started_at is not None else None
+    def room(self) -> int:
+        """How many jobs it could begin at once."""
+        return 0 if self.is_alone else max(0, self.kind.capacity - len(self.given))
+
+    @property
+    def ahead(self) -> int:
+        """Jobs that wait in its socket for room."""
+        return max(0, len(self.given) - self.kind.capacity)
+
+    def running(self) -> list[Held]:
+        """The jobs whose code runs now."""
+        return [held for held in self.given.values() if held.started_at is not None]
 
     def give(self, held: Held) -> bool:
         """Put a job behind what it has; False when its socket is full."""
         claim = held.claim
         frame = wire.Run(
+            claim.token,
             claim.id,
             claim.task,
             claim.queue,
             claim.attempt,
-            claim.token,
             claim.args,
             held.spec.timeout_s,
             claim.headers,
             claim.tags,
+            claim.shape,
         )
         try:
             self.ours.send(wire.encode(frame))
-        except BlockingIOError:
+        except OSError:  # full, or dead, which its pidfd tells
             return False
-        self.given.append(held)
+        if not self.given:
+            self.moved_at = time.monotonic()
+        self.given[claim.token] = held
+        self.unbegun += 1
+        self.is_alone = self.is_alone or held.is_suspect
         return True
+
+    def begin(self, held: Held) -> None:
+        """An attempt has begun."""
+        held.started_at = self.moved_at = time.monotonic()
+        self.unbegun -= 1
+        self.begun += 1
+
+    def end(self, held: Held) -> None:
+        """An attempt is over."""
+        del self.given[held.claim.token]
+        self.is_alone = False
 
     def read(self) -> list[wire.FromExecutor]:
         """The frames that are there, boundedly many. Raises ProtocolViolation for anything else."""
@@ -91,23 +142,30 @@ class Executor:
     def take_back(self) -> list[Held]:
         """The jobs it has not read yet, in order; it will never see them."""
         count = 0
+        stops: list[bytes] = []
         while True:
             try:
-                data = self.theirs.recv(1, socket.MSG_DONTWAIT)
+                data = self.theirs.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
             if not data:
                 break
-            count += 1
-        back = [self.given.pop() for _ in range(min(count, len(self.given)))]
+            if isinstance(wire.to_executor.decode(data), wire.Stop):
+                stops.append(data)
+            else:
+                count += 1
+        for stop in stops:
+            self.ours.send(stop)
+        back = [self.given.popitem()[1] for _ in range(min(count, len(self.given)))]
+        self.unbegun -= len(back)
         back.reverse()
         return back
 
-    def stop(self, why: str, reason: str) -> None:
-        """Ask for Stopping in the running job. The jobs ahead must have been taken back."""
+    def stop(self, held: Held) -> None:
+        """Tell a running job to stop. The jobs ahead must have been taken back."""
         try:
-            self.ours.send(wire.encode(wire.Stop(self.given[0].id, why, reason)))
-        except BlockingIOError:
+            self.ours.send(wire.encode(wire.Stop(held.claim.token, held.stop_why, held.stop_reason)))
+        except OSError:
             return  # the kill that follows needs no cooperation
         self.signal(signal.SIGUSR1)
 

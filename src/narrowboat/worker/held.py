@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from ..core.job import Claim
+from ..core.job import Claim, NewJob
 from ..core.task import TaskSpec
 
 
 class Held:
     """The claim, the options of its task, and what has happened so far."""
 
-    __slots__ = ("claim", "claimed_at", "is_lost", "logs", "run", "spec", "started_at", "stop_reason")
+    __slots__ = (
+        "asked",
+        "asked_bytes",
+        "claim",
+        "claimed_at",
+        "is_lost",
+        "is_suspect",
+        "is_told",
+        "kill_at",
+        "logs",
+        "spec",
+        "started_at",
+        "stop_reason",
+        "stop_why",
+    )  # fmt: skip
 
     def __init__(self, claim: Claim, spec: TaskSpec, now: float) -> None:
         self.claim, self.spec, self.claimed_at = claim, spec, now
         self.started_at: float | None = None  # monotonic; None until the executor says so
-        self.stop_reason: str | None = None  # a cancel that was asked for
+        self.stop_why = ""  # "cancel" or "shutdown", once it was told to stop
+        self.stop_reason = ""
+        self.kill_at: float | None = None  # when being told has had its time
+        self.is_told = False  # its executor's event loop has cancelled it
+        self.is_suspect = False  # it ran when its executor died, together with others: it runs alone next
         self.is_lost = False  # the claim is another worker's now; whatever comes of it is dropped
         self.logs: list[str] = []
+        self.asked: list[NewJob] = []  # to be enqueued if it succeeds
+        self.asked_bytes = 0
 
     @property
     def id(self) -> str:
         """The job's id."""
         return self.claim.id
+
+    @property
+    def overdue_at(self) -> float | None:
+        """When its timeout is over, if it has begun."""
+        return None if self.started_at is None else self.started_at + self.spec.timeout_s
+
+    def begin_again(self) -> None:
+        """Its process died through no fault that could be told: it runs once more, alone, in the same claim."""
+        self.is_suspect, self.is_told = True, False
+        self.started_at = self.kill_at = None
+        self.asked.clear()
+        self.asked_bytes = 0
+        self.logs.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from ..core.codec import printable
 from ..core.decide import Settlement
@@ -16,7 +17,7 @@ LINES_A_SECOND = 20
 
 
 class Journal:
-    """One line for each settlement, up to LINES_A_SECOND successes a second."""
+    """One line for each settlement, up to LINES_A_SECOND successes a second; each with its job, for programs."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -26,19 +27,20 @@ class Journal:
         """Write what became of a job."""
         if settlement.outcome == "succeeded":
             if self._has_room():
-                log.info("%s succeeded in %s", held.id, in_words(ran_s))
+                log.info("%s succeeded in %s", held.id, in_words(ran_s), extra=_about(held, settlement, ran_s))
             return
+        about = _about(held, settlement, ran_s)
         if settlement.outcome == "released":
-            log.debug("%s given back (%s)", held.id, settlement.reason or "not begun")
+            log.debug("%s given back (%s)", held.id, settlement.reason or "not begun", extra=about)
             return
         what = settlement.error.in_one_line() if settlement.error else settlement.reason
         level = logging.ERROR if settlement.to is State.DEAD else logging.WARNING
-        log.log(level, "%s %s", held.id, printable(_sentence(held, settlement, what)))
+        log.log(level, "%s %s", held.id, printable(_sentence(held, settlement, what)), extra=about)
 
     def line(self, held: Held, line: str) -> None:
         """A line that a task wrote."""
         if self._has_room():
-            log.info("%s | %s", held.id, printable(line))
+            log.info("%s | %s", held.id, printable(line), extra=_about(held))
 
     def _has_room(self) -> bool:
         second = int(time.monotonic())
@@ -51,6 +53,19 @@ class Journal:
             return True
         self._unwritten += 1
         return False
+
+
+def _about(held: Held, settlement: Settlement | None = None, ran_s: float = 0.0) -> dict[str, Any]:
+    claim = held.claim
+    about: dict[str, Any] = {
+        "job": claim.id,
+        "task": claim.task,
+        "queue": claim.queue,
+        "attempt": claim.attempt,
+    }
+    if settlement is not None:
+        about |= {"outcome": settlement.outcome, "ran_s": round(ran_s, 6)}
+    return about
 
 
 def _sentence(held: Held, settlement: Settlement, what: str) -> str:

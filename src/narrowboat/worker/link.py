@@ -24,9 +24,11 @@ class Contact:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._latest = 0.0
 
     def made(self) -> None:
         """A call succeeded."""
+        self._latest = time.time()
         if self._since is None:
             self._since = time.monotonic()
 
@@ -35,6 +37,11 @@ class Contact:
         if self._since is not None:
             log.error("%s failed, trying again until it works: %s", what, error)
         self._since = None
+
+    @property
+    def latest(self) -> float | None:
+        """When the backend last answered, in seconds since 1970; None while it does not."""
+        return None if self._since is None else self._latest
 
     def lasted_s(self) -> float:
         """Seconds of unbroken contact."""

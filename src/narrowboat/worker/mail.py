@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from ..backends.base import ClaimRef, Extended, Step, StepReply, Want
+from ..backends.base import ClaimRef, Extended, Step, StepReply, Want, WorkerInfo
 from ..core.job import Claim
+from ..core.task import Manifest
 
 T = TypeVar("T")
 
@@ -97,6 +98,20 @@ class Rescued:
 
     def __init__(self, claims: list[Claim]) -> None:
         self.claims = claims
+
+
+class CodeChanged:
+    """Files of the app have changed."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+
+
+class Publish:
+    """Make this worker and its tasks known anew."""
+
+    def __init__(self, info: WorkerInfo, manifest: Manifest) -> None:
+        self.info, self.manifest = info, manifest
 
 
 class Broken:

@@ -19,7 +19,10 @@ class Pace:
         self._mean_s: dict[str, float] = {}
 
     def note(self, task: str, ran_s: float) -> None:
-        """One attempt took this long. A longer one counts at once, shorter ones little by little."""
+        """One attempt took this long, divided by those that share its executor.
+
+        A longer one counts at once, shorter ones little by little.
+        """
         mean = self._mean_s.get(task)
         if mean is None or ran_s > 10 * mean:
             self._mean_s[task] = ran_s

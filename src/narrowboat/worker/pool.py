@@ -4,114 +4,196 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
 from typing import Protocol
 
-from ..core.job import Progress
+from ..core.codec import printable
 from ..core.outcome import Cancelled, Crashed, Outcome, Released
-from ..executor import wire
-from .distrust import believable, believable_progress
-from .executors import Executor, ProtocolViolation, cause_of_death
+from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
+from .hearing import Events, Hearing
 from .held import Held
 from .pace import Pace
 from .settings import STOPPING_S
+from .verdict import CANCEL, SHUTDOWN, TIMEOUT, kill_at, verdict
+from .wear import Wear
 
 log = logging.getLogger("narrowboat.worker")
-STUCK_BEHIND_S = 0.05  # a job this long in front of others is not short after all: they are taken back
-FORK_AGAIN_S = 0.5  # after the system refused one
+STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what is before them is not short
+TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs of another wait
+FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
+LEEWAY = 0.99  # of a slot, for what still runs in executors that are about to end
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
 
 
-class Events(Protocol):
-    """What a pool tells the worker."""
+class Forks(Protocol):
+    """Who makes executors, and watches what they say."""
 
-    def began(self, held: Held) -> None:
-        """An attempt has begun."""
+    def ask_for(self, executor: Executor) -> bool:
+        """Ask for a fork; False when there is nobody to ask."""
         ...
 
-    def ended(self, held: Held, outcome: Outcome) -> None:
-        """An attempt, or a claim that never became one, is over."""
+    def watch(self, executor: Executor) -> None:
+        """It is there: tell the pool when it speaks or dies."""
         ...
 
-    def progressed(self, held: Held, progress: Progress) -> None:
-        """A running job reported."""
-        ...
-
-    def logged(self, held: Held, line: str) -> None:
-        """A running job wrote a line."""
+    def unwatch(self, executor: Executor) -> None:
+        """It is dead, or of no more interest."""
         ...
 
 
 class Pool:
-    """`hand` holds claimed jobs that no executor has been given yet, oldest first."""
+    """`hand` holds claimed jobs that no executor has been given yet, oldest first; `suspects` go before them."""
 
-    def __init__(
-        self,
-        slots: int,
-        events: Events,
-        ask_for_fork: Callable[[Executor], bool],
-        watch: Callable[[Executor], None],
-        unwatch: Callable[[Executor], None],
-    ) -> None:
+    def __init__(self, slots: int, events: Events, forks: Forks, wear: Wear | None = None) -> None:
         self.slots = slots
         self.hand: deque[Held] = deque()
+        self.suspects: deque[Held] = deque()
         self.executors: list[Executor] = []
         self.pace = Pace()
         self.next_scan = float("inf")
         self.is_closing = False  # no new executors
-        self._events, self._ask_for_fork, self._watch, self._unwatch = events, ask_for_fork, watch, unwatch
+        self.generation = 0  # of the zygote that new executors come from
+        self._events, self._forks, self._wear = events, forks, wear or Wear()
+        self._hearing = Hearing(events, self._began, self._ended)
         self._requests = 0
         self._no_fork_before = 0.0
+        self._stillborn = 0  # executors that died before their first job, in a row
         self._statuses: dict[int, int] = {}  # deaths told by the zygote before the pidfd was seen
         self._dying: dict[int, float] = {}  # pid -> until when to wait for its status
 
-    def busy(self) -> int:
-        """Executors that have a job."""
-        return sum(1 for executor in self.executors if executor.given)
+    # What there is.
+
+    def used(self) -> float:
+        """Slots that are taken. An executor that is about to end counts for what still runs in it."""
+        return sum(_taken(executor) for executor in self.executors if executor.given)
 
     def held(self) -> list[Held]:
         """Every job here."""
-        return [*self.hand, *(held for executor in self.executors for held in executor.given)]
+        given = (held for executor in self.executors for held in executor.given.values())
+        return [*self.hand, *self.suspects, *given]
+
+    def in_hand(self) -> float:
+        """The slots that the jobs in hand will take."""
+        return len(self.suspects) + sum(1 / held.spec.capacity for held in self.hand)
 
     def spare_jobs(self) -> int:
-        """Jobs behind the running ones: what executors can go on with before the next claim."""
-        return len(self.hand) + sum(max(0, len(executor.given) - 1) for executor in self.executors)
+        """Jobs that have not begun: what executors can go on with before the next claim."""
+        return len(self.hand) + sum(executor.unbegun for executor in self.executors)
+
+    def room(self, concurrency: int) -> int:
+        """Jobs of such tasks that running executors could begin at once."""
+        return sum(e.room for e in self.executors if e.given and e.kind.concurrency == concurrency and e.is_ready)
+
+    def can_yield(self) -> bool:
+        """Whether an executor of async tasks would make room for a class that has none."""
+        return not self.hand and any(e.given and e.kind.concurrency and e.is_ready for e in self.executors)
+
+    # Giving jobs to executors.
 
     def take(self, jobs: list[Held]) -> None:
         """Newly claimed jobs."""
         self.hand.extend(jobs)
 
     def assign(self) -> None:
-        """Give jobs in hand to idle executors, fork more for those that find none, and fill up with short ones."""
-        if not self.hand:
+        """Give jobs in hand to executors with room, fork more for those that find none, and fill up with short ones."""
+        if not self.hand and not self.suspects:
             return
-        ready = [executor for executor in self.executors if executor.is_ready]
-        idle = [executor for executor in ready if not executor.given]
-        starting = sum(1 for executor in self.executors if executor.pidfd < 0 and not executor.is_dead)
+        coming: Counter[Kind] = Counter()  # room in executors that are being forked
+        for executor in self.executors:
+            if executor.pidfd < 0 and not executor.is_dead:
+                coming[executor.kind] += executor.kind.capacity
+        self._assign_suspects(coming)
         left: deque[Held] = deque()
-        waiting = 0  # jobs that starting executors will take
+        hopeless: dict[tuple[Kind, str], Held] = {}
         while self.hand:
             held = self.hand.popleft()
-            memory = held.spec.memory
-            fitting = next((executor for executor in idle if executor.memory == memory), None)
-            if fitting is not None and fitting.give(held):
-                idle.remove(fitting)
-                continue
-            if fitting is None and waiting < starting:
-                waiting += 1
+            kind = kind_for(held.spec, self.generation)
+            what = (kind, held.claim.task)
+            if what in hopeless:
                 left.append(held)
+            elif self._give(held, kind):
                 continue
-            if fitting is None and not self.is_closing and self._make_room(idle) and self._fork(memory):
-                starting += 1
-                waiting += 1
+            elif coming[kind] > 0 or self._fork(kind, coming):
+                coming[kind] -= 1
                 left.append(held)
-                continue
-            if not self._give_ahead(held, ready):
+            elif not self._give_ahead(held, kind):
+                hopeless[what] = held
                 left.append(held)
-                left.extend(self.hand)
-                self.hand.clear()
         self.hand = left
+        for held in hopeless.values():
+            self._take_turns(held)
+
+    def _assign_suspects(self, coming: Counter[Kind]) -> None:
+        for _ in range(len(self.suspects)):
+            held = self.suspects.popleft()
+            kind = kind_for(held.spec, self.generation)
+            empty = next((e for e in self.executors if e.kind == kind and not e.given and e.is_ready), None)
+            if empty is not None and empty.give(held):
+                continue
+            if coming[kind] >= kind.capacity or self._fork(kind, coming):
+                coming[kind] -= kind.capacity
+            self.suspects.append(held)
+
+    def _give(self, held: Held, kind: Kind) -> bool:
+        """Give a job to an executor that begins it at once."""
+        for executor in self.executors:
+            if executor.kind == kind and executor.room and executor.is_ready and self._wear.allows(executor):
+                return executor.give(held)
+        return False
+
+    def _give_ahead(self, held: Held, kind: Kind) -> bool:
+        """Put a short job behind the shortest line, if it is worth it."""
+        ahead = self.pace.ahead(held.claim.task)
+        if ahead == 0:
+            return False
+        fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
+        fitting = [e for e in fitting if self._wear.allows(e)]
+        shortest = min(fitting, key=lambda e: e.ahead, default=None)
+        if shortest is None or shortest.ahead >= ahead or any(h.kill_at for h in shortest.running()[:1]):
+            return False
+        if shortest.begun and time.monotonic() - shortest.moved_at > STUCK_BEHIND_S:
+            return False
+        self.next_scan = min(self.next_scan, shortest.moved_at + STUCK_BEHIND_S)
+        return shortest.give(held)
+
+    def _fork(self, kind: Kind, coming: Counter[Kind]) -> bool:
+        """Ask for one more executor, if there is a slot for it."""
+        if self.is_closing or not self._make_room():
+            return False
+        self._requests += 1
+        executor = Executor(self._requests, kind)
+        self.executors.append(executor)
+        if not self._forks.ask_for(executor):
+            self._remove(executor)
+            return False
+        coming[kind] += kind.capacity
+        return True
+
+    def _make_room(self) -> bool:
+        """Whether one more executor may be started, if need be in place of an idle one of another class."""
+        if time.monotonic() < self._no_fork_before:
+            return False
+        if sum(_taken(e) for e in self.executors if not e.is_dead) <= self.slots - 1 + LEEWAY:
+            return True
+        idle = next((e for e in reversed(self.executors) if e.is_ready and not e.given), None)
+        if idle is None:
+            return False
+        self._retire(idle)
+        return True
+
+    def _take_turns(self, held: Held) -> None:
+        """Executors of async tasks need never be idle: one makes room when another class has waited long enough."""
+        now, kind = time.monotonic(), kind_for(held.spec, self.generation)
+        if any(e.kind == kind or (e.is_retiring and e.given) for e in self.executors if not e.is_dead):
+            return
+        if now < held.claimed_at + TURN_S:
+            self.next_scan = min(self.next_scan, held.claimed_at + TURN_S)
+            return
+        shared = [e for e in self.executors if e.is_ready and e.kind.concurrency and len(e.given) > 0]
+        if shared:
+            self._retire(min(shared, key=lambda e: len(e.given)))
+
+    # What the zygote and the kernel tell of executors.
 
     def forked(self, request: int, pid: int, pidfd: int) -> None:
         """The zygote made an executor."""
@@ -119,40 +201,46 @@ class Pool:
         if executor is None:
             return
         executor.pid, executor.pidfd = pid, pidfd
-        self._watch(executor)
+        self._forks.watch(executor)
 
     def fork_failed(self, request: int) -> None:
         """The zygote could not make one; the jobs in hand ask again in a while."""
-        self._no_fork_before = time.monotonic() + FORK_AGAIN_S
-        self.next_scan = min(self.next_scan, self._no_fork_before)
+        self._wait_to_fork(FORK_AGAIN_S)
         for executor in [e for e in self.executors if e.request == request]:
             self._remove(executor)
 
-    def forget_starting(self) -> None:
-        """The zygote is gone, and with it the forks that it was asked for."""
-        for executor in [e for e in self.executors if e.pidfd < 0]:
+    def forget_starting(self, generation: int) -> None:
+        """A zygote is gone, and with it the forks that it was asked for."""
+        for executor in [e for e in self.executors if e.pidfd < 0 and e.kind.generation == generation]:
             self._remove(executor)
 
-    def readable(self, executor: Executor) -> None:
-        """Hear what an executor says; one that says what it may not is killed."""
+    def move_on(self, generation: int) -> None:
+        """From now on executors come from another zygote; those of the one before end when their jobs do."""
+        self.generation = generation
+        for executor in self.executors:
+            if executor.kind.generation != generation and not executor.is_retiring and not executor.is_dead:
+                self._retire(executor)
+
+    def readable(self, executor: Executor) -> bool:
+        """Hear what an executor says; one that says what it may not is killed. Whether it said anything."""
         try:
-            for frame in executor.read():
-                self._hear(executor, frame)
+            frames = executor.read()
+            for frame in frames:
+                self._hearing.hear(executor, frame)
         except ProtocolViolation as violation:
             log.error("executor %d broke the protocol and is killed: %s", executor.pid, violation)
             executor.kill("protocol violation")
+            return False
+        return bool(frames)
 
     def died(self, executor: Executor) -> None:
         """Its pidfd says that it is dead; how it died may come later."""
         if executor.is_dead:
             return
         executor.is_dead = True
-        self._unwatch(executor)
-        while executor.kill_reason != "protocol violation":
-            before = len(executor.given)
-            self.readable(executor)
-            if len(executor.given) == before:
-                break
+        self._forks.unwatch(executor)
+        while executor.kill_reason != "protocol violation" and self.readable(executor):
+            pass  # its last words
         self.hand.extendleft(reversed(executor.take_back()))
         if executor.pid in self._statuses:
             self.exited(executor.pid, self._statuses.pop(executor.pid))
@@ -170,161 +258,130 @@ class Pool:
                 self._statuses[pid] = status
             return
         self._dying.pop(pid, None)
-        running = executor.running
-        if running is not None:
-            executor.given.popleft()
-            self._events.ended(running, self._outcome_of_death(executor, running, status))
-        self.hand.extendleft(reversed(executor.given))
+        cause, words, running = cause_of_death(executor, status), executor.words(), executor.running()
+        if not executor.begun and executor.kill_reason is None and not executor.is_retiring:
+            self._stillborn += 1
+            self._wait_to_fork(min(30.0, FORK_AGAIN_S * 2**self._stillborn))
+            log.error("an executor died before its first job (%s): %s", cause, printable(words[-2000:]))
+        outcomes = [(held, verdict(held, running, executor.kill_reason, cause, words)) for held in running]
+        suspects = [held for held, outcome in outcomes if outcome is None]
+        if suspects:
+            log.error("an executor died (%s) with %d jobs in it; each is run again alone", cause, len(suspects))
+        for held, outcome in outcomes:
+            del executor.given[held.claim.token]
+            if outcome is not None:
+                self._events.ended(held, outcome)
+            elif held.is_lost:
+                self._events.ended(held, Released("lost"))
+            else:
+                held.begin_again()
+                self.suspects.append(held)
+        self.hand.extendleft(reversed(executor.given.values()))
         executor.given.clear()
         self._remove(executor)
 
+    def _began(self, executor: Executor, held: Held) -> None:
+        self._stillborn = 0
+        overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
+        is_stuck_soon = executor.unbegun and self.pace.ahead(held.claim.task)
+        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
+
+    def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
+        self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
+        is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
+        if not executor.is_retiring and (is_spoilt or self._wear.is_worn(executor)):
+            self._retire(executor)
+
+    # Stopping jobs and executors.
+
     def stop(self, held: Held, why: str, reason: str) -> None:
-        """End a job that may be running: Stopping first, SIGKILL after STOPPING_S."""
-        if held in self.hand:
-            self.hand.remove(held)
-            self._events.ended(held, Cancelled(reason) if why == "cancel" else Released(why))
-            return
-        executor = next((e for e in self.executors if held in e.given), None)
-        if executor is None or executor.kill_at is not None:
+        """End a job that may be running ("cancel" or "shutdown"): Stopping first, SIGKILL after STOPPING_S."""
+        for line in (self.hand, self.suspects):
+            if held in line:
+                line.remove(held)
+                self._events.ended(held, Cancelled(reason) if why == "cancel" else Released(why))
+                return
+        executor = next((e for e in self.executors if held.claim.token in e.given), None)
+        if executor is None or held.kill_at is not None:
             return
         self.hand.extendleft(reversed(executor.take_back()))
         if held in self.hand:
             self.stop(held, why, reason)
             return
-        held.stop_reason = reason if why == "cancel" else None
-        executor.kill_at = time.monotonic() + STOPPING_S
-        self.next_scan = min(self.next_scan, executor.kill_at)
-        executor.stop(why, reason)
+        held.stop_why, held.stop_reason = why, reason
+        held.kill_at = time.monotonic() + STOPPING_S
+        self.next_scan = min(self.next_scan, held.kill_at)
+        executor.stop(held)
+
+    def stop_running(self, why: str, reason: str) -> None:
+        """The same for every job that an executor has begun."""
+        for executor in list(self.executors):
+            for held in list(executor.given.values()):
+                self.stop(held, why, reason)
 
     def take_back_all(self) -> None:
         """Bring every job that has not begun back into the hand."""
         for executor in self.executors:
             self.hand.extendleft(reversed(executor.take_back()))
+        self.hand.extend(self.suspects)
+        self.suspects.clear()
 
-    def kill_running(self, reason: str) -> None:
-        """Kill every executor that has a job."""
+    def kill_running(self) -> None:
+        """Kill every executor that has a job, for a shutdown."""
         for executor in self.executors:
             if executor.given:
-                executor.kill(reason)
+                executor.kill(SHUTDOWN)
 
     def scan(self, now: float) -> None:
-        """Look at every executor: overdue ones are killed, jobs stuck behind a long one are taken back."""
+        """Look at every executor: overdue ones are killed, jobs stuck behind long ones are taken back."""
         self.next_scan = float("inf")
         for executor in list(self.executors):
-            running = executor.running
-            if executor.is_dead or running is None or running.started_at is None:
-                continue
-            overdue_at = running.started_at + running.spec.timeout_s + STOPPING_S
-            if executor.kill_at is not None and now >= executor.kill_at:
-                executor.kill("cancelled" if running.stop_reason is not None else "shutdown")
-            elif now >= overdue_at:
-                executor.kill("timeout")
-            self.next_scan = min(self.next_scan, overdue_at, executor.kill_at or overdue_at)
-            if len(executor.given) > 1:
-                stuck_at = running.started_at + STUCK_BEHIND_S
-                if now >= stuck_at:
-                    self.hand.extendleft(reversed(executor.take_back()))
-                else:
-                    self.next_scan = min(self.next_scan, stuck_at)
+            if not executor.is_dead and executor.pidfd >= 0:
+                self._scan(executor, now)
         for pid, until in list(self._dying.items()):
             if now >= until:
                 self.exited(pid, None)
             else:
                 self.next_scan = min(self.next_scan, until)
 
+    def _scan(self, executor: Executor, now: float) -> None:
+        for held in executor.running():
+            until = kill_at(held)
+            if until is not None and now >= until:
+                executor.kill({"cancel": CANCEL, "shutdown": SHUTDOWN}.get(held.stop_why, TIMEOUT))
+            elif until is not None:
+                self.next_scan = min(self.next_scan, until)
+        if executor.unbegun and executor.begun:
+            stuck_at = executor.moved_at + STUCK_BEHIND_S
+            if now >= stuck_at:
+                self.hand.extendleft(reversed(executor.take_back()))
+            else:
+                self.next_scan = min(self.next_scan, stuck_at)
+
     def close(self) -> None:
         """Close every executor; the living end at once."""
         for executor in list(self.executors):
-            if not executor.is_dead:
-                self._unwatch(executor)
-                executor.kill("shutdown")
+            if not executor.is_dead and executor.pidfd >= 0:
+                self._forks.unwatch(executor)
+                executor.kill(SHUTDOWN)
             self._remove(executor)
 
-    def _make_room(self, idle: list[Executor]) -> bool:
-        """Whether one more executor may be started, if need be in place of an idle one of another class."""
-        if time.monotonic() < self._no_fork_before:
-            return False
-        alive = sum(1 for executor in self.executors if not executor.is_dead and not executor.is_retiring)
-        if alive < self.slots:
-            return True
-        if not idle:
-            return False
-        self._retire(idle.pop())
-        return True
-
-    def _fork(self, memory: int | None) -> bool:
-        self._requests += 1
-        executor = Executor(self._requests, memory)
-        self.executors.append(executor)
-        if self._ask_for_fork(executor):
-            return True
-        self._remove(executor)
-        return False
-
-    def _give_ahead(self, held: Held, ready: list[Executor]) -> bool:
-        """Put a short job behind the shortest line, if it is worth it."""
-        ahead = self.pace.ahead(held.claim.task)
-        if ahead == 0:
-            return False
-        fitting = [e for e in ready if e.memory == held.spec.memory and e.kill_at is None and not e.is_retiring]
-        shortest = min(fitting, key=lambda e: len(e.given), default=None)
-        if shortest is None or len(shortest.given) > ahead:
-            return False
-        running = shortest.running
-        if running is not None and running.started_at is not None:
-            if time.monotonic() - running.started_at > STUCK_BEHIND_S:
-                return False
-            self.next_scan = min(self.next_scan, running.started_at + STUCK_BEHIND_S)
-        return shortest.give(held)
-
-    def _hear(self, executor: Executor, frame: wire.FromExecutor) -> None:
-        if not executor.given or frame.id != executor.given[0].id:
-            raise ProtocolViolation(f"a {type(frame).__name__} about a job that is not its own")
-        held = executor.given[0]
-        match frame:
-            case wire.Started():
-                self._begin(executor, held)
-            case wire.Reported(_, progress):
-                self._events.progressed(held, believable_progress(progress))
-            case wire.Logged(_, line):
-                self._events.logged(held, line[:1000])
-            case wire.Ended(_, outcome, ran_s, following):
-                if held.started_at is None:
-                    raise ProtocolViolation("an outcome of a job that was not begun")
-                outcome = believable(outcome)
-                executor.given.popleft()
-                executor.kill_at = None
-                self.pace.note(held.claim.task, max(0.0, ran_s))
-                if following is not None:
-                    if not executor.given or executor.given[0].id != following:
-                        raise ProtocolViolation("it began a job that is not its own")
-                    self._begin(executor, executor.given[0])
-                if isinstance(outcome, Crashed):  # its memory is not to be trusted any more
-                    self._retire(executor)
-                self._events.ended(held, outcome)
-
-    def _begin(self, executor: Executor, held: Held) -> None:
-        held.started_at = now = time.monotonic()
-        overdue_at = now + held.spec.timeout_s + STOPPING_S
-        soon = now + STUCK_BEHIND_S if len(executor.given) > 1 and self.pace.ahead(held.claim.task) else overdue_at
-        self.next_scan = min(self.next_scan, soon, overdue_at)
-        self._events.began(held)
-
-    def _outcome_of_death(self, executor: Executor, running: Held, status: int | None) -> Outcome:
-        cause = cause_of_death(executor, status)
-        if cause == "cancelled":
-            return Cancelled(running.stop_reason or "")
-        if cause == "shutdown":
-            return Released("shutdown")
-        return Crashed(cause, executor.words())
-
     def _retire(self, executor: Executor) -> None:
-        """Give it nothing more; it ends when it has read that its socket is closed."""
+        """Give it nothing more; it ends when its jobs have, and it has read that its socket is closed."""
         self.hand.extendleft(reversed(executor.take_back()))
         executor.is_retiring = True
         executor.ours.shutdown(1)
+
+    def _wait_to_fork(self, wait_s: float) -> None:
+        self._no_fork_before = time.monotonic() + wait_s
+        self.next_scan = min(self.next_scan, self._no_fork_before)
 
     def _remove(self, executor: Executor) -> None:
         if executor in self.executors:
             self.executors.remove(executor)
             executor.close()
+
+
+def _taken(executor: Executor) -> float:
+    """The part of a slot that an executor takes."""
+    return len(executor.given) / executor.kind.capacity if executor.is_retiring else 1.0

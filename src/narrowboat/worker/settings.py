@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..backends.base import Retention
 from ..core.errors import ConfigError
 from ..core.units import seconds
+from .wear import Wear
 
 LEASE_S = 30.0
 DRAIN_S = 25.0  # below the 30 s that Kubernetes gives
@@ -16,7 +17,10 @@ STOPPING_S = 1.0  # between Stopping in the task and SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """slots: executors in all. queues: name -> slots of its own (None: any free one); empty: every queue of the app."""
+    """slots: executors in all. queues: name -> slots of its own (None: any free one); empty: every queue of the app.
+
+    Durations are seconds.
+    """
 
     app: str
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -25,6 +29,11 @@ class Settings:
     lease_s: float = LEASE_S
     path: tuple[str, ...] = ()
     retention: Retention = field(default_factory=Retention)
+    wear: Wear = field(default_factory=Wear)
+    max_run_s: float | None = None  # then it drains and exits, for its supervisor to start another
+    health_port: int | None = None  # for /livez and /readyz; 0: any free one
+    health_host: str = "127.0.0.1"
+    reload: bool = False  # move over to new code when files below path[0] change
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 4096:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import random
 import selectors
 import signal
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
+
+import msgspec
 
 from ..backends.base import Backend, ClaimRef
 from ..backends.urls import redacted
-from ..backends.whereabouts import announce
+from ..backends.whereabouts import Health
 from ..core.errors import NarrowboatError
 from ..core.job import Claim, Progress
 from ..core.outcome import Crashed, Outcome, Released
 from ..core.task import Manifest, TaskSpec, unknown_task
 from ..executor import linux
 from .appetite import Appetite
-from .banner import banner
+from .banner import banner, doubts, facts
 from .courier import Courier
 from .executors import Executor
+from .health import Door, Pulse
 from .heartbeat import Heartbeat
 from .held import Held
 from .identity import this_worker
@@ -31,15 +34,32 @@ from .journal import Journal
 from .ledger import Ledger
 from .link import Link
 from .listener import Listener
-from .mail import Broken, CancelsAsked, Extend, Heard, Listen, Mailbox, Renewed, Rescued, Stepped
+from .mail import (
+    Broken,
+    CancelsAsked,
+    CodeChanged,
+    Extend,
+    Heard,
+    Listen,
+    Mailbox,
+    Publish,
+    Renewed,
+    Rescued,
+    Stepped,
+)
 from .nursery import ImportFailed, Nursery
 from .pool import Pool
+from .report import report
 from .settings import STOPPING_S, Settings
+from .signals import Signals, has_terminal
+from .watching import Watcher
 from .zygote import Zygote
 
 log = logging.getLogger("narrowboat.worker")
 WATCHDOG_S = 60.0  # a main loop that does not turn for so long is stuck: dump every stack and exit
 TICK_S = 5.0
+BEAT_S = 5.0
+STUCK_STEP_S = 120.0  # a step that neither returns nor fails for so long never will
 IMPORT_S = 120.0
 SWITCH_S = 1e-4  # the courier gives up the interpreter for every row; it must not wait 5 ms to have it back
 HAND_S = 2.0  # how long a claimed job waits for an executor
@@ -50,67 +70,124 @@ class Worker:
     """One worker process. `run` returns the exit status."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, origin: str = "", say: Callable[[str], None] = log.info
+        self, settings: Settings, backend: Backend, origin: str = "", say: Callable[[str], None] | None = None
     ) -> None:
         self._settings, self._backend, self._origin, self._say = settings, backend, origin, say
+        self._began_at = time.monotonic()
+        self._has_terminal = has_terminal()
         self._selector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
         self._journal = Journal()
         self._lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._signals = 0
+        self._signals = Signals()
         self._stop_by: float | None = None  # draining since a signal; then the end of the drain
+        self._is_quiet = False  # takes no new work, since TSTP
         self._is_hungry = True  # there may be work in the backend
         self._is_carrying = self._is_listening = False
+        self._listened: set[tuple[str, frozenset[str]]] = set()
         self._specs: dict[str, TaskSpec] = {}
-        self._pool = Pool(
-            settings.slots, self, lambda executor: self._nursery.ask_for(executor), self._watch, self._unwatch
-        )
-        self._nursery = Nursery(self._start_zygote, self._pool, self._selector)
+        self._pool = Pool(settings.slots, self, self, settings.wear)
+        self._nursery = Nursery(self._start_zygote, self._pool, self._selector, self._moved)
         self._is_set_up = False
-        self._next_watchdog = 0.0
+        self._next_watchdog = self._next_beat = 0.0
+        self._retire_at: float | None = None
 
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
         sys.setswitchinterval(SWITCH_S)
         linux.become_subreaper()
-        self._listen_to_signals()
+        self._signals.listen()
+        self._add(self._signals.descriptor, self._obey)
         self._add(self._mailbox.descriptor, self._read_mail)
+        if self._settings.reload:
+            Watcher(self._settings.path[0], self._mailbox).start()
         manifest = self._first_manifest()
         if manifest is None:  # told to stop before it began
             return 0
         self._set_up(manifest)
         if manifest.url is not None:
             log.warning("the app's code names its backend (%s); this worker uses its own", redacted(manifest.url))
-        note = announce(manifest.app, self._backend.location)
         try:
             self._backend.publish(self._info, manifest)
-            self._say(banner(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s))
+            self._introduce(manifest)
             for service in self._services:
                 service.start()
             self._loop()
             return 0
         finally:
             self._shut_down()
-            if note is not None:
-                note.unlink(missing_ok=True)
+            self._pulse.end()
 
     def _set_up(self, manifest: Manifest) -> None:
         """Everything that depends on which tasks there are."""
         settings = self._settings
-        queues = settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
-        slots = {name: settings.slots if own is None else own for name, own in queues.items()}
-        self._specs = {task.name: task for task in manifest.tasks}
-        self._info = this_worker(slots, settings.slots, settings.lease_s)
+        self._specs = manifest.by_name()
+        queues = self._queues(manifest)
+        self._info = this_worker(self._slots(queues), settings.slots, settings.lease_s)
         self._ledger = Ledger(self._info.id)
-        self._appetite = Appetite(queues, frozenset(self._specs), self._pool)
+        self._appetite = Appetite(queues, self._specs, self._pool)
         self._link = Link(self._backend, self._info, self._mailbox)
         self._link.manifest = manifest
         self._courier, self._listener = Courier(self._link), Listener(self._link)
         self._heartbeat = Heartbeat(self._link, settings.retention)
         self._services = (self._courier, self._listener, self._heartbeat)
         self._next_extend = time.monotonic() + settings.lease_s / 3
+        self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
+        self._pulse = Pulse(self._health())
+        if settings.health_port is not None:
+            door = Door(self._pulse, settings.health_host, settings.health_port)
+            door.start()
+            log.info("health: http://%s:%d/livez and /readyz", settings.health_host, door.port)
+        if settings.max_run_s is not None:  # not all workers of a fleet at the same moment
+            self._retire_at = self._began_at + settings.max_run_s * random.uniform(0.9, 1.0)
         self._is_set_up = True
+
+    def _introduce(self, manifest: Manifest) -> None:
+        lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
+        if self._say is not None:
+            self._say(banner(manifest.app, lines))
+        else:
+            log.info("app %s: %s", manifest.app, lines["worker"], extra={"facts": lines})
+        for doubt in doubts(self._info, manifest):
+            log.warning("%s", doubt)
+
+    def _queues(self, manifest: Manifest) -> dict[str, int | None]:
+        return self._settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
+
+    def _slots(self, queues: dict[str, int | None]) -> dict[str, int]:
+        return {name: self._settings.slots if own is None else own for name, own in queues.items()}
+
+    def _moved(self, manifest: Manifest) -> None:
+        """The app was imported anew: its tasks may be others now. What waits here is run as the new code says."""
+        if not self._is_set_up:
+            return
+        self._specs = manifest.by_name()
+        queues = self._queues(manifest)
+        self._info = msgspec.structs.replace(self._info, queues=self._slots(queues))
+        self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
+        self._appetite.learn(self._specs, queues)
+        for held in [*self._pool.hand, *self._pool.suspects]:
+            held.spec = self._spec(held.claim)
+        self._heartbeat.requests.put(Publish(self._info, manifest))
+        self._is_hungry = True
+        log.info("moved over to the new code: %d tasks", len(manifest.tasks))
+
+    def _health(self) -> Health:
+        manifest = self._nursery.manifest
+        state = "draining" if self._stop_by is not None else "quiet" if self._is_quiet else "consuming"
+        if state == "consuming" and not self._nursery.is_ready:
+            state = "waiting for its zygote"
+        return Health(
+            app=manifest.app if manifest else "",
+            location=self._backend.location,
+            pid=os.getpid(),
+            worker=self._info.id,
+            state=state,
+            turned_at=time.time(),
+            contact_at=self._link.contact.latest,
+            slots=self._settings.slots,
+            running=sum(len(executor.given) - executor.unbegun for executor in self._pool.executors),
+        )
 
     # What the pool tells.
 
@@ -124,9 +201,8 @@ class Worker:
 
     def logged(self, held: Held, line: str) -> None:
         """A running job wrote a line."""
-        if len(held.logs) <= 200:
-            held.logs.append(line)
-            self._journal.line(held, line)
+        held.logs.append(line)
+        self._journal.line(held, line)
 
     def ended(self, held: Held, outcome: Outcome) -> None:
         """A claim is over."""
@@ -155,6 +231,12 @@ class Worker:
 
     def _turn(self, now: float) -> None:
         """What time brings, and what the events of this turn have made possible."""
+        if now >= self._next_beat:
+            self._beat(now)
+        if self._retire_at is not None and now >= self._retire_at:
+            log.info("its time is over")
+            self._retire_at = None
+            self._stop(self._settings.drain_s)
         if now >= self._pool.next_scan:
             self._pool.scan(now)
         if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
@@ -170,9 +252,19 @@ class Worker:
         self._step_if_due(now)
         self._listen_if_idle()
 
+    def _beat(self, now: float) -> None:
+        """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
+        self._next_beat = now + BEAT_S
+        self._pulse.beat(self._health(), now)
+        if self._is_carrying and now > self._carrying_since + STUCK_STEP_S and self._link.contact.latest is not None:
+            faulthandler.dump_traceback()
+            raise NarrowboatError(f"a step has taken more than {STUCK_STEP_S:.0f} s without a word; exiting")
+
     def _patience(self) -> float:
         """How long to sleep at most."""
-        times = [self._pool.next_scan, self._next_extend]
+        times = [self._pool.next_scan, self._next_extend, self._next_beat]
+        if self._retire_at is not None:
+            times.append(self._retire_at)
         if not self._is_carrying:
             due = self._ledger.due_at(self._can_batch())
             if due is not None:
@@ -192,6 +284,10 @@ class Worker:
             self._stop_by is not None and not self._is_carrying and self._ledger.is_empty and not self._pool.held()
         ) or (self._stop_by is not None and time.monotonic() > self._stop_by + LAST_STEP_S)
 
+    @property
+    def _can_claim(self) -> bool:
+        return self._stop_by is None and not self._is_quiet and self._nursery.is_ready
+
     def _can_batch(self) -> bool:
         return self._stop_by is None and self._pool.spare_jobs() > self._pool.slots * 8
 
@@ -200,27 +296,26 @@ class Worker:
             return
         due = self._ledger.due_at(self._can_batch())
         is_due = due is not None and due <= now
-        wants_more = self._is_hungry and self._stop_by is None and self._nursery.is_ready
+        wants_more = self._is_hungry and self._can_claim
         if not is_due and not (wants_more and not self._can_batch()):
             return
-        wants, most = self._appetite.wants() if self._stop_by is None and self._nursery.is_ready else ([], 0)
+        wants, most, room = self._appetite.wants() if self._can_claim else ([], 0, 0.0)
         if not is_due and not wants:
             return
-        self._is_carrying = True
-        self._courier.requests.put(self._ledger.next_step(wants, most))
+        self._is_carrying, self._carrying_since = True, now
+        self._courier.requests.put(self._ledger.next_step(wants, most, room))
 
     def _listen_if_idle(self) -> None:
-        if (
-            self._is_hungry
-            or self._is_listening
-            or self._is_carrying
-            or self._stop_by is not None
-            or not self._nursery.is_ready
-        ):
+        if self._is_hungry or self._is_carrying or not self._can_claim:
             return
-        wants, _ = self._appetite.wants()
-        if wants:
-            self._is_listening = True
+        wants, _, _ = self._appetite.wants()
+        wanted = {(want.queue, want.tasks) for want in wants}
+        if self._is_listening:
+            if not wanted <= self._listened:  # it listens for less than could be begun by now
+                self._listened = wanted
+                self._backend.rouse(self._info.id)
+        elif wants:
+            self._is_listening, self._listened = True, wanted
             self._listener.requests.put(Listen(wants))
 
     # Mail from the threads.
@@ -239,6 +334,9 @@ class Worker:
                     self._ledger.must_ask = True
                 case Rescued():
                     self._rescued(message.claims)
+                case CodeChanged():
+                    log.info("changed: %s", ", ".join(message.paths[:5]))
+                    self._nursery.reload()
                 case Broken():
                     log.critical("the thread %s ended", message.thread, exc_info=message.error)
                     raise NarrowboatError(f"the thread {message.thread} ended") from message.error
@@ -276,7 +374,7 @@ class Worker:
             return
         asked = set(ids)
         for held in self._pool.held():
-            if held.id in asked and held.stop_reason is None:
+            if held.id in asked and not held.stop_why:
                 self._pool.stop(held, "cancel", "")
 
     def _rescued(self, claims: list[Claim]) -> None:
@@ -304,11 +402,9 @@ class Worker:
         self._pool.take_back_all()
         self._release_hand("not begun")
         if now >= self._stop_by:
-            self._pool.kill_running("shutdown")
+            self._pool.kill_running()
         elif now >= self._stop_by - STOPPING_S:
-            for executor in list(self._pool.executors):
-                if executor.given:
-                    self._pool.stop(executor.given[0], "shutdown", "the worker is stopping")
+            self._pool.stop_running("shutdown", "the worker is stopping")
 
     def _release_overdue(self, now: float) -> None:
         """Give back jobs that were claimed ahead, but whose turn here does not come soon after all."""
@@ -341,58 +437,89 @@ class Worker:
         give_up = time.monotonic() + IMPORT_S
         self._nursery.start()
         try:
-            while self._nursery.manifest is None and not self._signals:
-                for key, _ in self._selector.select(1.0):
-                    key.data()
-                if time.monotonic() > give_up:
+            while self._nursery.manifest is None and not self._signals.is_asked_to_stop:
+                self._wait_for_import()
+                if time.monotonic() > give_up and not self._settings.reload:
                     raise ImportFailed(f"importing {self._settings.app} takes more than {IMPORT_S:.0f} s")
         except BaseException:
             self._nursery.close()
             raise
-        if self._signals:
+        if self._signals.is_asked_to_stop:
             self._nursery.close()
             return None
         return self._nursery.manifest
 
-    def _start_zygote(self) -> Zygote:
-        return Zygote(self._settings.app, self._settings.path, self._lifeline_read)
+    def _wait_for_import(self) -> None:
+        """One turn. With --reload, code that cannot be imported is shown, and a change waited for."""
+        if self._nursery.retry_at is not None and time.monotonic() >= self._nursery.retry_at:
+            self._nursery.start()
+        try:
+            for key, _ in self._selector.select(1.0):
+                key.data()
+        except ImportFailed as error:
+            if not self._settings.reload:
+                raise
+            log.error("%s cannot be imported; waiting for a change:\n%s", self._settings.app, error)
+            self._nursery.close()
 
-    def _watch(self, executor: Executor) -> None:
+    def _start_zygote(self) -> Zygote:
+        return Zygote(self._settings.app, self._settings.path, self._lifeline_read, self._settings.reload)
+
+    # What the pool asks for.
+
+    def ask_for(self, executor: Executor) -> bool:
+        """Ask the zygote for a fork."""
+        return self._nursery.ask_for(executor)
+
+    def watch(self, executor: Executor) -> None:
+        """Hear what an executor says, and when it dies."""
         self._add(executor.ours.fileno(), lambda: self._pool.readable(executor))
         self._add(executor.pidfd, lambda: self._pool.died(executor))
 
-    def _unwatch(self, executor: Executor) -> None:
-        if executor.pidfd >= 0:
-            self._selector.unregister(executor.ours.fileno())
-            self._selector.unregister(executor.pidfd)
+    def unwatch(self, executor: Executor) -> None:
+        """It is dead, or of no more interest."""
+        self._selector.unregister(executor.ours.fileno())
+        self._selector.unregister(executor.pidfd)
 
-    def _add(self, descriptor: int, react: Callable[[], None]) -> None:
+    def _add(self, descriptor: int, react: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, react)
 
     # Signals.
 
-    def _listen_to_signals(self) -> None:
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
-        self._add(self._wake, self._read_signals)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGCHLD, _only_wake)
-
-    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
-
-    def _read_signals(self) -> None:
-        os.read(self._wake, 4096)
-        if not self._is_set_up:
-            return
+    def _obey(self) -> None:
+        if not self._is_set_up and self._signals.is_asked_to_stop:
+            return  # whoever waits for the import asks
+        orders = self._signals.take()
         self._nursery.reap()
-        if self._signals == 1 and self._stop_by is None:
-            log.info("stopping: what runs has %.0f s; a second signal hands it back now", self._settings.drain_s)
-            self._stop_by = time.monotonic() + self._settings.drain_s
-            self._pool.is_closing = True
-        elif self._signals > 1:
+        for order in orders:
+            match order:
+                case signal.SIGTERM | signal.SIGINT:
+                    self._stop(self._settings.drain_s)
+                case signal.SIGQUIT:
+                    self._stop(0.0)
+                case signal.SIGHUP if self._has_terminal:
+                    self._stop(self._settings.drain_s)
+                case signal.SIGHUP:
+                    log.info("HUP: importing the app anew, beside the code that runs")
+                    self._nursery.reload()
+                case signal.SIGTSTP:
+                    log.info("TSTP: no new work from now on; CONT ends that")
+                    self._is_quiet = True
+                case signal.SIGCONT:
+                    self._is_hungry, self._is_quiet = self._is_hungry or self._is_quiet, False
+                case _:
+                    self._report()
+        self._next_beat = 0.0
+
+    def _stop(self, drain_s: float) -> None:
+        """Drain; the second time, or with no time to drain, hand back now."""
+        if self._stop_by is not None or drain_s == 0:
             self._stop_by = time.monotonic()
+        else:
+            log.info("stopping: what runs has %.0f s; a second signal hands it back now", drain_s)
+            self._stop_by = time.monotonic() + drain_s
+        self._pool.is_closing = True
 
-
-def _only_wake(number: int, frame: FrameType | None) -> None:
-    """The wake-up descriptor has been written; there is nothing else to do."""
+    def _report(self) -> None:
+        contact = "in contact" if self._link.contact.latest is not None else "out of reach"
+        log.warning("%s", report(self._pool, self._health().state, time.monotonic() - self._began_at, contact))

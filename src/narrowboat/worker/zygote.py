@@ -23,9 +23,16 @@ _START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.execu
 class Zygote:
     """A running zygote process."""
 
-    def __init__(self, app: str, path: tuple[str, ...], lifeline: int) -> None:
+    def __init__(self, app: str, path: tuple[str, ...], lifeline: int, is_changing: bool = False) -> None:
         self.control, theirs = wire.pair()
-        setup = {"control": theirs.fileno(), "lifeline": lifeline, "app": app, "path": path}
+        setup = {
+            "control": theirs.fileno(),
+            "lifeline": lifeline,
+            "app": app,
+            "path": path,
+            # Compiled files are compared by whole seconds, and people save more often than that.
+            "may_compile": not is_changing,
+        }
         # -I: neither the working directory nor PYTHONPATH decide what is imported.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _START, json.dumps(setup)],
@@ -41,7 +48,7 @@ class Zygote:
 
     def ask_for(self, executor: Executor) -> None:
         """Ask for a fork; the answer is a Forked or ForkFailed with this executor's request number."""
-        frame = wire.encode(wire.Fork(executor.request, executor.memory))
+        frame = wire.encode(wire.Fork(executor.request, executor.kind.memory, executor.kind.concurrency))
         socket.send_fds(self.control, [frame], [executor.theirs.fileno(), executor.last_words])
 
     def read(self) -> list[tuple[wire.FromZygote, int]]:

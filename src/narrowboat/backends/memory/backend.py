@@ -33,6 +33,7 @@ from ..base import (
     Want,
     WorkerInfo,
     WorkerView,
+    allowed,
 )
 from . import look
 from .audit import audit
@@ -52,6 +53,7 @@ class MemoryBackend(Backend):
         self._store = Store()
         self._changed = threading.Condition()
         self._is_closed = False
+        self._roused: set[str] = set()
         _all.add(self)
 
     def after_fork(self) -> None:
@@ -100,11 +102,13 @@ class MemoryBackend(Backend):
         if step.wants:
             store.promote(now)
         claimed: list[Claim] = []
+        room = step.room or 0.0
         for want in step.wants:
-            left = want.n if step.most is None else min(want.n, step.most - len(claimed))
-            for record in store.take(msgspec.structs.replace(want, n=left), now):
+            n = allowed(step, want, len(claimed), room)
+            for record in store.take(msgspec.structs.replace(want, n=n), now):
                 store.claim(record, worker, step.seq, now)
                 claimed.append(record.claim())
+                room -= want.room
         return StepReply(
             refused=refused,
             claimed=tuple(claimed),
@@ -162,9 +166,17 @@ class MemoryBackend(Backend):
             asked = self._store.worker(worker).cancels
             next_s = self._store.next_change(queues, moment) - moment
             found = Wakeup(next_s <= 0 or any(self._store.ready(want, moment) for want in wants), asked)
-            return found if found.work or asked > cancels else None, next_s
+            is_roused = bool(wants) and worker in self._roused
+            if is_roused:
+                self._roused.discard(worker)
+            return found if found.work or asked > cancels or is_roused else None, next_s
 
         return self._sleep_until(look, timeout_s) or Wakeup(False, self._store.worker(worker).cancels)
+
+    def rouse(self, worker: str) -> None:
+        with self._changed:
+            self._roused.add(worker)
+            self._changed.notify_all()
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
         def look() -> tuple[list[JobSummary] | None, float]:
@@ -254,13 +266,13 @@ class MemoryBackend(Backend):
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         with self._changed:
-            at, tasks = _time(now), tuple(spec.name for spec in manifest.tasks)
+            at, tasks = _time(now), tuple(manifest.by_name())
             known = self._store.workers.get(worker.id)
             if known is None:
                 self._store.workers[worker.id] = Worker(worker, tasks, at, at + worker.lease_s)
             else:
                 known.info, known.tasks, known.seen_at, known.lease_until = worker, tasks, at, at + worker.lease_s
-            self._store.specs.update({spec.name: spec for spec in manifest.tasks})
+            self._store.specs.update(manifest.by_name())
             self._changed.notify_all()
 
     def leave(self, worker: str, now: float | None = None) -> None:

@@ -90,6 +90,7 @@ class Record:
             headers=dict(self.new.headers),
             tags=self.new.tags,
             version=self.new.version,
+            shape=self.new.shape,
         )
 
     def _shown(self) -> Mapping[str, Any]:

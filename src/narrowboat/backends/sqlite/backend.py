@@ -36,7 +36,7 @@ from . import enqueue, lanes, leases, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
-from .wake import ALERT, DROWSY, Bell, Look
+from .wake import DROWSY, Bell, Look
 from .writer import Writer
 
 
@@ -96,8 +96,15 @@ class SQLiteBackend(Backend):
                 woken = Wakeup(left_s <= 0 or any(lanes.next_lanes(connection, want) for want in wants), asked)
                 return Look(woken.work or asked > cancels, left_s)
 
-            self._bell.sleep_until(look, connection, timeout_s, ALERT if wants else DROWSY)
+            if wants:
+                self._bell.sleep_until(look, connection, timeout_s, sleeper=worker)
+            else:
+                self._bell.sleep_until(look, connection, timeout_s, DROWSY)
             return woken
+
+    def rouse(self, worker: str) -> None:
+        """See Backend."""
+        self._bell.rouse(worker)
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
         """See Backend."""

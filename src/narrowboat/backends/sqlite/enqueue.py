@@ -111,7 +111,7 @@ class _Batch:
             )
         )
         headers = codec.encode(job.headers).decode() if job.headers else "{}"
-        self._payloads.append((ord_, job.args, headers, job.version))
+        self._payloads.append((ord_, job.args, headers, job.version, job.shape))
         if job.key is not None:
             self._insert()
             self._connection.execute(sql("key_take"), {"task": job.task, "key": job.key, "ord": ord_})

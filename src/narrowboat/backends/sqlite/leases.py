@@ -27,8 +27,8 @@ def publish(connection: sqlite3.Connection, worker: WorkerInfo, manifest: Manife
     row = {"id": worker.id, "info": codec.encode(worker).decode(), "now": now, "until": now + worker.lease_s}
     connection.execute(sql("worker_publish"), row)
     connection.execute(sql("worker_forget_tasks"), {"worker": worker.id})
-    connection.executemany(sql("worker_publish_task"), [(worker.id, task.name) for task in manifest.tasks])
-    specs = [(task.name, codec.encode(task).decode(), now) for task in manifest.tasks]
+    connection.executemany(sql("worker_publish_task"), [(worker.id, name) for name in manifest.by_name()])
+    specs = [(name, codec.encode(task).decode(), now) for name, task in manifest.by_name().items()]
     connection.executemany(sql("publish_spec"), specs)
     connection.execute(sql("lanes_known"))
 

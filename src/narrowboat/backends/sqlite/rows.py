@@ -33,6 +33,7 @@ class ClaimRow(msgspec.Struct, array_like=True):
     headers: str
     tags: str
     version: int
+    shape: str = ""
     started: int = 0
 
 
@@ -79,6 +80,7 @@ def claim_of(row: ClaimRow, lost_worker: str = "") -> Claim:
         headers=codec.decode(row.headers.encode()) if row.headers != "{}" else {},
         tags=_texts.decode(row.tags) if row.tags != "[]" else (),
         version=row.version,
+        shape=row.shape,
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from ...core import codec
 from ...core.errors import UnknownWorker
 from ...core.job import Claim
-from ..base import TURN, Step, StepReply
+from ..base import TURN, Step, StepReply, allowed
 from .enqueue import draw
 from .lanes import next_lanes, open_expired, promote
 from .queries import sql
@@ -58,9 +58,9 @@ def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
 
 def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
     """New claims in the order in which lanes were served, which is the order of their tokens."""
-    most = sum(want.n for want in step.wants) if step.most is None else step.most
+    claimed, room = 0, step.room or 0.0
     for want in step.wants:
-        left = min(want.n, most)
+        left = allowed(step, want, claimed, room)
         while left > 0 and (lanes := next_lanes(connection, want)):
             (lane, priority) = lanes[0]
             is_alone = len(lanes) == 1 or lanes[1][1] < priority
@@ -78,7 +78,8 @@ def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
             ).rowcount
             connection.execute(sql("lane_served"), {"lane": lane, "turn": draw(connection)})
             left -= taken
-            most -= taken
+            claimed += taken
+            room -= taken * want.room
     return _claims_of_step(connection, step)
 
 

@@ -10,6 +10,7 @@ import ctypes
 import os
 import select
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class Bell:
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(database.name + "-wal")
-        self._closed, self._closer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._sleepers: dict[int, str] = {}  # the writing end of a pipe for each sleep -> who sleeps
+        self._roused: set[str] = set()
+        self._lock = threading.Lock()
         self._pid = os.getpid()
         self.is_closed = False
 
@@ -61,67 +64,100 @@ class Bell:
         connection: sqlite3.Connection,
         timeout_s: float,
         alertness: Alertness = ALERT,
+        sleeper: str = "",
     ) -> T:
-        """Call `look` whenever the database has changed, until it finds something or the time is up."""
+        """Call `look` whenever the database has changed, until it finds something or the time is up.
+
+        sleeper: a name under which the sleep can be ended by `rouse`.
+        """
         until = time.monotonic() + timeout_s
         version = _version(connection)
         seen = look()
         watch = _inotify(self._log)  # opened for each sleep: a user may have only 128 of them
+        nudge, nudger = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        with self._lock:
+            self._sleepers[nudger] = sleeper
+        wakers = [nudge] if watch is None else [nudge, watch]
         try:
-            while not seen.found and not self.is_closed and (now := time.monotonic()) < until:
-                version = self._until_moved(connection, version, min(until, now + seen.again_in_s), watch, alertness)
+            while not seen.found and not self._is_up(sleeper) and (now := time.monotonic()) < until:
+                version = self._until_moved(
+                    connection, version, min(until, now + seen.again_in_s), wakers, alertness, sleeper
+                )
                 if not self.is_closed:
                     seen = look()
                 if not seen.found:
-                    self._wait(None, max(0.0, min(alertness.rest_s, until - time.monotonic())))
+                    _wait([nudge], max(0.0, min(alertness.rest_s, until - time.monotonic())))
         except sqlite3.ProgrammingError:  # closed in the middle of a look
             if not self.is_closed:
                 raise
         finally:
-            if watch is not None:
-                os.close(watch)
+            with self._lock:
+                del self._sleepers[nudger]
+                self._roused.discard(sleeper)
+            for descriptor in (*wakers, nudger):
+                os.close(descriptor)
         return seen.found
 
+    def rouse(self, sleeper: str) -> None:
+        """End the sleep of this name that is under way, or else the next one."""
+        with self._lock:
+            self._roused.add(sleeper)
+            for nudger, name in self._sleepers.items():
+                if name == sleeper:
+                    os.write(nudger, b"x")
+
+    def _is_up(self, sleeper: str) -> bool:
+        return self.is_closed or (sleeper in self._roused)
+
     def _until_moved(
-        self, connection: sqlite3.Connection, version: int, until: float, watch: int | None, alertness: Alertness
+        self,
+        connection: sqlite3.Connection,
+        version: int,
+        until: float,
+        wakers: list[int],
+        alertness: Alertness,
+        sleeper: str,
     ) -> int:
         """Sleep until the version is another one, the time is up, or the database is closed."""
         # Of a commit that is under way already, there may be no more events.
         last_event = time.monotonic()
         alarmed_until = last_event + UNDER_WAY_S
-        while not self.is_closed and (now := time.monotonic()) < until:
+        while not self._is_up(sleeper) and (now := time.monotonic()) < until:
             found = _version(connection)
             if found != version:
                 return found
             since = now - last_event
             pause_s = max(alertness.first_look_s, since * STRETCH) if now < alarmed_until else until - now
-            if watch is None:
+            if len(wakers) == 1:  # no inotify here
                 pause_s = min(pause_s, POLL_S)
-            if self._wait(watch, min(pause_s, until - now)):
+            if _wait(wakers, min(pause_s, until - now)):
                 last_event = time.monotonic()
                 alarmed_until = last_event + GIVE_UP_S
         return version
 
     def close(self) -> None:
         """End every wait."""
-        if not self.is_closed and self._pid == os.getpid():
-            os.write(self._closer, b"x")
-        self.is_closed = True
+        was_closed, self.is_closed = self.is_closed, True
+        if not was_closed and self._pid == os.getpid():
+            with self._lock:
+                for nudger in self._sleepers:
+                    os.write(nudger, b"x")
 
-    def _wait(self, watch: int | None, seconds: float) -> bool:
-        """Sleep; True when the log was written to."""
-        poller = select.poll()
-        poller.register(self._closed, select.POLLIN)
-        if watch is not None:
-            poller.register(watch, select.POLLIN)
-        if seconds < 0.001:  # poll counts in whole milliseconds
-            time.sleep(seconds)
-            seconds = 0.0
-        ready = poller.poll(seconds * 1000)
-        if watch is not None and any(descriptor == watch for descriptor, _ in ready):
-            os.read(watch, 65536)
-            return True
-        return False
+
+def _wait(wakers: list[int], seconds: float) -> bool:
+    """Sleep until the first of these, a nudge, or the second, the log that was written to; True for the latter."""
+    poller = select.poll()
+    for descriptor in wakers:
+        poller.register(descriptor, select.POLLIN)
+    if seconds < 0.001:  # poll counts in whole milliseconds
+        time.sleep(seconds)
+        seconds = 0.0
+    ready = poller.poll(seconds * 1000)
+    watch = wakers[-1]
+    if len(wakers) > 1 and any(descriptor == watch for descriptor, _ in ready):
+        os.read(watch, 65536)
+        return True
+    return False
 
 
 def _version(connection: sqlite3.Connection) -> int:

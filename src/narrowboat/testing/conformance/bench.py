@@ -180,9 +180,9 @@ class BenchWorker:
         self.backend.publish(self.info, manifest, now=self.bench.now)
         return self
 
-    def want(self, n: int = 1, queue: str = "default", tasks: Sequence[str] | None = None) -> Want:
+    def want(self, n: int = 1, queue: str = "default", tasks: Sequence[str] | None = None, room: float = 0.0) -> Want:
         """A wish, for this worker's tasks unless others are named."""
-        return Want(queue, frozenset(self.tasks if tasks is None else tasks), n)
+        return Want(queue, frozenset(self.tasks if tasks is None else tasks), n, room)
 
     def step(
         self,
@@ -191,6 +191,7 @@ class BenchWorker:
         progress: Sequence[tuple[Claim, Progress]] = (),
         wants: Sequence[Want] = (),
         most: int | None = None,
+        room: float | None = None,
     ) -> StepReply:
         """Take the next step."""
         self.seq += 1
@@ -202,6 +203,7 @@ class BenchWorker:
             progress=tuple(ProgressReport(claim.id, claim.token, report) for claim, report in progress),
             wants=tuple(wants),
             most=most,
+            room=room,
         )
         return self.step_again()
 

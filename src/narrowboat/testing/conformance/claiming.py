@@ -67,6 +67,16 @@ def test_a_step_takes_no_more_than_its_most_in_the_order_of_its_wishes(bench: Be
     assert (reply.claimed, reply.more) == ((), True)
 
 
+def test_wishes_share_the_room_that_a_step_has(bench: Bench) -> None:
+    bench.add_many(20, queue="a")
+    bench.add_many(20, queue="b")
+    bench.add_many(20, queue="c")
+    worker = bench.worker()
+    wants = [worker.want(10, "a", room=0.1), worker.want(9, "b", room=1), worker.want(3, "c")]
+    claims = worker.step(wants=wants, room=3).claimed
+    assert [claim.queue for claim in claims] == ["a"] * 10 + ["b"] * 2 + ["c"] * 3
+
+
 def test_more_says_whether_more_of_the_wanted_kind_waits(bench: Bench) -> None:
     worker = bench.worker()
     bench.add_many(2)

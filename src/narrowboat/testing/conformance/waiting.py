@@ -29,6 +29,25 @@ def test_a_wait_of_no_time_looks_once(bench: Bench) -> None:
     assert worker.wait(timeout_s=0).work
 
 
+def test_a_wait_is_ended_by_being_roused_before_or_while_it_lasts(bench: Bench) -> None:
+    worker = bench.worker()
+    bench.backend.rouse(worker.id)
+    assert not bench.meanwhile(worker.wait).result(timeout=2).work
+    assert not bench.woken_by(lambda: bench.backend.rouse(worker.id), worker.wait).work
+    began = time.monotonic()
+    assert not worker.wait(timeout_s=0.2).work
+    assert time.monotonic() - began >= 0.19, "once only"
+
+
+def test_being_roused_ends_no_wait_of_another_worker(bench: Bench) -> None:
+    worker, other = bench.worker("w1"), bench.worker("w2")
+    began = time.monotonic()
+    waiting = bench.meanwhile(lambda: worker.wait(timeout_s=0.3))
+    bench.backend.rouse(other.id)
+    assert not waiting.result(timeout=5).work
+    assert time.monotonic() - began >= 0.29
+
+
 def test_an_enqueue_wakes_a_wait(bench: Bench) -> None:
     worker = bench.worker()
     assert bench.woken_by(bench.add, worker.wait).work

@@ -1,2 +1,2 @@
 -- What of a job can be large.
-INSERT INTO payload (ord, args, headers, version) VALUES (?, ?, ?, ?)
+INSERT INTO payload (ord, args, headers, version, shape) VALUES (?, ?, ?, ?, ?)

@@ -53,7 +53,8 @@ CREATE INDEX job_cancelling ON job (worker) WHERE state = 'running' AND cancel I
 CREATE INDEX job_done ON job (queue, finished_at) WHERE state IN ('succeeded', 'cancelled');
 CREATE INDEX job_dead ON job (queue, finished_at) WHERE state = 'dead';
 
-CREATE TABLE payload (ord INTEGER PRIMARY KEY, args BLOB NOT NULL, headers TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE payload (ord INTEGER PRIMARY KEY, args BLOB NOT NULL, headers TEXT NOT NULL, version INTEGER NOT NULL,
+                      shape TEXT NOT NULL DEFAULT '');
 CREATE TABLE result (ord INTEGER PRIMARY KEY, json BLOB NOT NULL);
 CREATE TABLE attempt (
     ord INTEGER NOT NULL,

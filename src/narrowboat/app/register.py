@@ -1,0 +1,107 @@
+"""From a function and its options to a task."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from ..core import keys
+from ..core.arguments import Signature
+from ..core.errors import ConfigError
+from ..core.ids import is_task_name
+from ..core.needs import Needs
+from ..core.retry import Retry
+from ..core.task import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, MAX_CONCURRENCY, TaskSpec
+from ..core.units import seconds, size
+from .naming import task_name
+from .task import AsyncTask, Desk, Enqueueable, Options, Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Registrar(Protocol):
+    """What `@app.task(...)` gives: makes a task of the function below it."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+def registered(
+    app: Desk,
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    aliases: Sequence[str] = (),
+    queue: str = "default",
+    priority: int = 0,
+    timeout: float | str | timedelta = DEFAULT_TIMEOUT_S,
+    memory: int | str | None = None,
+    concurrency: int | None = None,
+    retry: Retry | int | None = None,
+    needs: Needs | None = None,
+    key: str | Callable[..., str] | None = None,
+    key_for: float | str | timedelta = "active",
+    tags: Sequence[str] = (),
+    summary: str = "",
+) -> Enqueueable[..., Any]:
+    """The task; see `App.task` for the options. Raises ConfigError."""
+    full_name = task_name(function, name)
+    is_async = inspect.iscoroutinefunction(function)
+    rules = Retry(retry) if isinstance(retry, int) else retry or Retry()
+    signature = Signature(function, full_name)
+    spec = TaskSpec(
+        name=full_name,
+        queue=_queue(queue),
+        priority=priority,
+        timeout_s=_positive(seconds(timeout), f"timeout of {full_name}"),
+        memory=None if memory is None else _positive(size(memory), f"memory of {full_name}"),
+        concurrency=_concurrency(concurrency, is_async, full_name),
+        retry=rules.policy,
+        needs=(needs or Needs()).policy(full_name),
+        aliases=_aliases(aliases, full_name),
+        shape=signature.shape,
+        parameters=tuple(signature.parameters),
+        takes_any_names=signature.takes_any_names,
+        doc=(function.__doc__ or "").strip().partition("\n")[0][:200],
+    )
+    options = Options(queue=queue, priority=priority, key=key, key_for=keys.hold(key_for), tags=tags, summary=summary)
+    if is_async:
+        return AsyncTask[..., Any](app, function, spec, signature, rules, options)
+    return Task[..., Any](app, function, spec, signature, rules, options)
+
+
+def _queue(name: str) -> str:
+    if not name or len(name) > 100 or any(c in name for c in " \t\n:,={}"):
+        raise ConfigError(f"queue {name!r}: use 1 to 100 characters without spaces or any of : , = {{ }}")
+    return name
+
+
+def _positive(value: Any, what: str) -> Any:
+    if value <= 0:
+        raise ConfigError(f"{what}: must be more than 0")
+    return value
+
+
+def _concurrency(asked: int | None, is_async: bool, name: str) -> int:
+    if not is_async:
+        if asked is not None:
+            raise ConfigError(f"task {name}: concurrency= is for `async def` tasks; for others, use more slots")
+        return 0
+    found = DEFAULT_CONCURRENCY if asked is None else asked
+    if not 1 <= found <= MAX_CONCURRENCY:
+        raise ConfigError(f"concurrency of {name}: give 1 to {MAX_CONCURRENCY}, not {asked}")
+    return found
+
+
+def _aliases(aliases: Sequence[str], name: str) -> tuple[str, ...]:
+    if isinstance(aliases, str):
+        raise ConfigError(f"aliases of {name}: give a list, such as [{aliases!r}]")
+    for alias in aliases:
+        if not is_task_name(alias) or alias == name:
+            raise ConfigError(f"aliases of {name}: {alias!r} cannot be a former name; write module.function")
+    return tuple(aliases)

@@ -1,0 +1,30 @@
+"""narrowboat config"""
+
+from __future__ import annotations
+
+import click
+
+from .common import json_option, say_json, table, url_option
+from .settings import BY_NAME, find_all
+
+
+@click.command("config")
+@url_option
+@json_option
+def command(url: str | None, as_json: bool) -> None:
+    """Show every setting, its value here, and where that comes from.
+
+    A flag wins over the environment, that over [tool.narrowboat] in the nearest pyproject.toml, that over the default.
+    """
+    from ..backends.urls import redacted, resolve
+
+    where, origin = resolve(url)
+    found = find_all()
+    if as_json:
+        say_json({"name": "url", "value": redacted(where), "origin": origin})
+        for name, setting in found.items():
+            say_json({"name": name, "value": setting.value, "origin": setting.origin})
+        return
+    rows = [["url", redacted(where), origin, "NARROWBOAT_URL"]]
+    rows += [[name, setting.written or "-", setting.origin, BY_NAME[name].variable] for name, setting in found.items()]
+    table(rows, ["SETTING", "VALUE", "FROM", "ENVIRONMENT"])

@@ -1,0 +1,99 @@
+"""narrowboat dev"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO
+
+import click
+
+from .common import url_option
+from .settings import find_all
+
+COLOURS = {"worker": "cyan", "web": "magenta"}
+HINT = (
+    'no web server was named; run yours in another terminal, or here: narrowboat dev --web "uvicorn shop:web --reload"'
+)
+
+
+@click.command("dev")
+@click.argument("app", required=False)
+@click.option("--web", metavar="COMMAND", help="Your web server, run beside the worker.")
+@click.option("-n", "--slots", type=int, default=2, show_default=True, help="Executors.")
+@url_option
+def command(app: str | None, web: str | None, slots: int, url: str | None) -> None:
+    """Run a worker for APP that moves over to new code as files change, and your web server, in one terminal.
+
+    Both get the same backend. Ctrl-C ends both; when one ends by itself, so does the other.
+    """
+    from ..backends.urls import redacted, resolve
+    from ..core.errors import ConfigError
+
+    target = app or find_all()["app"].value
+    if not target:
+        raise ConfigError("which app? give it as module:attribute, or set app in [tool.narrowboat] of pyproject.toml")
+    where, origin = resolve(url)
+    click.echo(f"backend {redacted(where)} ({origin}); narrowboat queues, jobs and why show what goes on")
+    if web is None:
+        click.echo(HINT)
+    worker = [sys.executable, "-m", "narrowboat.cli", "worker", target, "--reload", "-n", str(slots)]
+    commands = {"worker": [*worker, "--log-format", "human", "--drain", "5s"]}
+    if web is not None:
+        commands["web"] = shlex.split(web)
+    sys.exit(_run(commands, {**os.environ, "NARROWBOAT_URL": where, "PYTHONUNBUFFERED": "1"}))
+
+
+def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
+    """Run them until the first ends or Ctrl-C; 0 unless one ended by itself with another status."""
+    children: dict[str, subprocess.Popen[str]] = {}
+    over = threading.Event()
+    readers: list[threading.Thread] = []
+
+    def end(number: int, frame: object) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        for name, line in commands.items():
+            try:
+                child = subprocess.Popen(
+                    line, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                    stdin=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise click.ClickException(f"{name} cannot be started: {error}") from None
+            children[name] = child
+            assert child.stdout is not None
+            readers.append(threading.Thread(target=_show, args=(name, child.stdout, over), daemon=True))
+            readers[-1].start()
+        over.wait()
+        failed = [(name, child.poll()) for name, child in children.items() if child.poll()]
+    finally:
+        for child in children.values():
+            if child.poll() is None:
+                child.terminate()
+        for child in children.values():
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        for reader in readers:
+            reader.join(5)
+    for name, status in failed:
+        click.echo(f"{name} ended with status {status}", err=True)
+    return 1 if failed else 0
+
+
+def _show(name: str, output: IO[str], over: threading.Event) -> None:
+    """Each line with the name of who wrote it."""
+    prefix = click.style(f"{name:<6} |", fg=COLOURS[name])
+    for line in output:
+        click.echo(f"{prefix} {line.rstrip()}")
+    over.set()  # it has ended

@@ -1,0 +1,138 @@
+"""One attempt on the far side: what it is, what it says, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+
+from ..core import context
+from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, Snooze, Stopping
+from ..core.job import NewJob, Progress
+from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Unreadable
+from ..core.runnable import Runnable
+from ..core.units import seconds
+from . import wire
+from .capture import Lines, Printed
+from .describe import describe
+
+PROGRESS_EVERY_S = 0.05
+MOST_ASKED = 100_000  # jobs that one attempt may enqueue
+ASKED_BYTES = 48 * 1024  # that fill a frame; with one largest job more it is still a legal one
+
+
+class Attempt:
+    """A job that runs here, and its way to the worker: progress, lines, jobs to enqueue."""
+
+    def __init__(self, run: wire.Run, task: Runnable, send: Callable[[wire.FromExecutor], None]) -> None:
+        self.run, self.task, self._send = run, task, send
+        self.began = time.monotonic()
+        self.stop: wire.Stop | None = None  # why it is being stopped, if it is
+        self.is_inside = self.is_over = False
+        self._last_progress = 0.0
+        self._asked = 0
+        self._lines = Lines(self._send_line)
+        self._printed = Printed(self._lines.add)
+        deadline = time.time() + run.timeout_s
+        self.job = context.RunningJob(
+            run.id, run.task, run.queue, run.attempt, deadline, run.token, run.headers, run.tags
+        )
+
+    def enter(self) -> None:
+        """Make this the job of the calling context."""
+        context.current.set(self.job)
+        context.channel.set(self)
+        here.set(self)
+
+    def leave(self) -> None:
+        """The task has returned: nothing more is sent."""
+        self._printed.finish()
+        self.is_over = True
+        context.current.set(None)
+        context.channel.set(None)
+        here.set(None)
+
+    def log(self, text: str) -> None:
+        """Whole lines."""
+        self._lines.add(text)
+
+    def print(self, text: str) -> None:
+        """Pieces of lines."""
+        self._printed.write(text)
+
+    def report(self, progress: Progress) -> None:
+        """For `progress()`: at most about 20 a second are sent, and the last one always."""
+        now = time.monotonic()
+        is_last = bool(progress.total) and progress.done >= progress.total
+        if not self.is_over and (is_last or now - self._last_progress >= PROGRESS_EVERY_S):
+            self._last_progress = now
+            self._send(wire.Reported(self.run.token, progress))
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        """For `enqueue` inside a task: sent to the worker now, written together with this attempt's success.
+
+        Raises PermissionError for a task that the needs do not name, PayloadTooLarge past MOST_ASKED jobs.
+        """
+        allowed = self.task.spec.needs.enqueue
+        for job in jobs:
+            if job.task not in allowed:
+                raise PermissionError(
+                    f"task {self.run.task} may not enqueue {job.task}; "
+                    f'declare it: @app.task(needs=Needs(enqueue=["{job.task}"]))'
+                )
+        self._asked += len(jobs)
+        if self._asked > MOST_ASKED:
+            raise PayloadTooLarge(f"task {self.run.task}: one attempt may enqueue at most {MOST_ASKED:,} jobs")
+        if not self.is_over:
+            for part in _parts(jobs):
+                self._send(wire.Asked(self.run.token, part))
+
+    def end(self, outcome: Outcome, next: int | None = None) -> wire.Ended:
+        """The frame that ends it."""
+        return wire.Ended(self.run.token, outcome, time.monotonic() - self.began, next)
+
+    def _send_line(self, line: str) -> None:
+        if not self.is_over:
+            self._send(wire.Logged(self.run.token, line))
+
+
+here: ContextVar[Attempt | None] = ContextVar("narrowboat_attempt", default=None)
+
+
+def outcome_of(error: BaseException, attempt: Attempt) -> Outcome:
+    """What an exception that ended an attempt means."""
+    stop = attempt.stop
+    match error:
+        case Snooze():
+            return Snoozed(seconds(error.delay))
+        case RetryIn():
+            return Failed(describe(error), retry=True, delay_s=seconds(error.delay))
+        case Cancel():
+            return Cancelled(error.reason[:300])
+        case MemoryError():
+            return Crashed("out of memory", describe(error).traceback)
+        case _ if stop is None and not isinstance(error, Stopping):
+            return Failed(describe(error), retry=attempt.task.covers(error))
+        case _ if stop is None or stop.why == "timeout":  # whatever it raised came from being stopped
+            return Crashed("timeout", describe(error).traceback)
+        case _:
+            return Released("shutdown") if stop.why == "shutdown" else Cancelled(stop.reason)
+
+
+def unreadable(run: wire.Run, task: Runnable, error: BadArguments) -> Outcome:
+    """For arguments that do not fit: left for another version if another wrote them, else a failure."""
+    info = ErrorInfo(type="BadArguments", message=str(error)).bounded()
+    return Failed(info, retry=task.covers(error)) if run.shape in ("", task.spec.shape) else Unreadable(info)
+
+
+def _parts(jobs: Sequence[NewJob]) -> list[tuple[NewJob, ...]]:
+    parts: list[tuple[NewJob, ...]] = []
+    part: list[NewJob] = []
+    size = 0
+    for job in jobs:
+        part.append(job)
+        size += len(job.args) + 300
+        if size > ASKED_BYTES:
+            parts.append(tuple(part))
+            part, size = [], 0
+    return [*parts, tuple(part)] if part else parts

@@ -1,0 +1,133 @@
+"""Sync tasks: one job at a time from the socket, run, answered with one outcome.
+
+The kernel's socket buffer is the queue of jobs ahead. What is still in it has not begun: the worker, which
+holds a second handle on the reading end, can take it back at any moment, even while a task never returns.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Mapping
+from types import FrameType
+
+from ..core.errors import BadArguments, Stopping
+from ..core.hooks import Hooks
+from ..core.outcome import Crashed, Outcome, Succeeded
+from ..core.runnable import Runnable
+from . import wire
+from .attempt import Attempt, outcome_of, unreadable
+
+
+class SerialExecutor:
+    """The loop of an executor of sync tasks. The zygote makes it ready once, so that forks share what that touches."""
+
+    _channel: socket.socket
+
+    def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
+        self._tasks, self._hooks = tasks, hooks
+        self.attempt: Attempt | None = None  # the one whose code is running now
+        self._is_nudged = False
+
+    def arm(self) -> None:
+        """Take over the signals of this process."""
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.signal(signal.SIGUSR1, self._on_nudge)
+
+    def serve(self, channel: socket.socket) -> None:
+        """Run the jobs of a channel until it is closed."""
+        self._channel = channel
+        self._hooks.start()
+        try:
+            self._serve()
+        finally:
+            self._hooks.stop()
+
+    def _serve(self) -> None:
+        run = self._next()
+        while run is not None:
+            self._send(wire.Started(run.token))
+            while run is not None:
+                attempt = Attempt(run, self._tasks[run.task], self._send)
+                outcome = self._outcome(attempt)
+                is_spoilt = isinstance(outcome, Crashed)
+                following = None if is_spoilt else self._next_at_hand()
+                self._send(attempt.end(outcome, following.token if following else None))
+                if is_spoilt:
+                    return  # what ran out of time or memory leaves a process that is not to be trusted
+                run = following
+            run = self._next()
+
+    def _outcome(self, attempt: Attempt) -> Outcome:
+        """Run one job to its outcome. Nothing that a task raises gets past this."""
+        run, task = attempt.run, attempt.task
+        try:
+            arguments = task.read(run.args)
+        except BadArguments as error:
+            return unreadable(run, task, error)
+        try:
+            try:
+                self._begin(attempt)
+                with self._hooks.around(attempt.job):
+                    return Succeeded(task.run(arguments))
+            finally:
+                self._finish(attempt)
+        except BaseException as error:  # noqa: BLE001  (whatever a task raises is its outcome)
+            return outcome_of(error, attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        attempt.enter()
+        self.attempt = attempt
+        signal.setitimer(signal.ITIMER_REAL, attempt.run.timeout_s)
+        if self._is_nudged:
+            self._hear()
+
+    def _finish(self, attempt: Attempt) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        attempt.leave()
+        self.attempt = None
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.stop = wire.Stop(attempt.run.token, "timeout")
+            raise Stopping(f"the timeout of {attempt.run.timeout_s:g} s is over")
+
+    def _on_nudge(self, number: int, frame: FrameType | None) -> None:
+        self._is_nudged = True
+        if self.attempt is not None:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Read the stop that a nudge announced. The worker took the jobs ahead back before it sent one."""
+        self._is_nudged = False
+        try:
+            frame = wire.to_executor.decode(self._channel.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except BlockingIOError:
+            return
+        if not isinstance(frame, wire.Stop):
+            return
+        self._channel.recv(wire.MAX_FRAME)
+        if self.attempt is not None and frame.token == self.attempt.run.token:
+            self.attempt.stop = frame
+            raise Stopping(frame.reason or frame.why)
+
+    def _next(self) -> wire.Run | None:
+        """Wait for a job; None when the worker closed the channel."""
+        while data := self._channel.recv(wire.MAX_FRAME):
+            frame = wire.to_executor.decode(data)
+            if isinstance(frame, wire.Run):
+                return frame
+        return None
+
+    def _next_at_hand(self) -> wire.Run | None:
+        """A job that is there already, so that its start travels with the end of the one before."""
+        try:
+            data = self._channel.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        frame = wire.to_executor.decode(data) if data else None
+        return frame if isinstance(frame, wire.Run) else None
+
+    def _send(self, frame: wire.FromExecutor) -> None:
+        self._channel.send(wire.encode(frame))

@@ -1,0 +1,102 @@
+"""What executors say, believed only as far as it is bounded, typed, and about their own jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..core.job import Progress
+from ..core.outcome import Outcome
+from ..executor import wire
+from .distrust import believable, believable_job, believable_progress
+from .executors import Executor, ProtocolViolation
+from .held import Held
+
+MOST_LINES = 201  # what an executor sends of one attempt, its note that there was more included
+MOST_ASKED = 100_000
+MOST_ASKED_BYTES = 64 * 1024 * 1024
+
+
+class Events(Protocol):
+    """What a pool tells the worker."""
+
+    def began(self, held: Held) -> None:
+        """An attempt has begun."""
+        ...
+
+    def ended(self, held: Held, outcome: Outcome) -> None:
+        """An attempt, or a claim that never became one, is over."""
+        ...
+
+    def progressed(self, held: Held, progress: Progress) -> None:
+        """A running job reported."""
+        ...
+
+    def logged(self, held: Held, line: str) -> None:
+        """A running job wrote a line."""
+        ...
+
+
+class Hearing:
+    """Takes the frames of executors apart. `ended` is told to the pool first, which keeps its own books."""
+
+    def __init__(
+        self,
+        events: Events,
+        began: Callable[[Executor, Held], None],
+        ended: Callable[[Executor, Held, Outcome, float], None],
+    ) -> None:
+        self._events, self._began, self._ended = events, began, ended
+
+    def hear(self, executor: Executor, frame: wire.FromExecutor) -> None:
+        """One frame. Raises ProtocolViolation."""
+        if isinstance(frame, wire.Several):
+            for part in frame.frames:
+                self.hear(executor, part)
+            return
+        held = executor.given.get(frame.token)
+        if held is None:
+            raise ProtocolViolation(f"a {type(frame).__name__} about a job that is not its own")
+        if isinstance(frame, wire.Started):
+            self._begin(executor, held)
+            return
+        if held.started_at is None:
+            raise ProtocolViolation(f"a {type(frame).__name__} of a job that was not begun")
+        match frame:
+            case wire.Ended(_, outcome, ran_s, following):
+                self._end(executor, held, believable(outcome), ran_s)
+                if following is not None:
+                    self._follow(executor, following)
+            case wire.Reported(_, progress):
+                self._events.progressed(held, believable_progress(progress))
+            case wire.Logged(_, line):
+                if len(held.logs) < MOST_LINES:
+                    self._events.logged(held, line[:1000])
+            case wire.Told():
+                held.is_told = True
+            case wire.Asked(_, jobs):
+                for job in jobs:
+                    held.asked.append(believable_job(job, held.spec.needs.enqueue))
+                    held.asked_bytes += len(job.args)
+                if len(held.asked) > MOST_ASKED or held.asked_bytes > MOST_ASKED_BYTES:
+                    raise ProtocolViolation("more jobs to enqueue than one attempt may ask for")
+
+    def _begin(self, executor: Executor, held: Held) -> None:
+        if held.started_at is not None:
+            raise ProtocolViolation("it began a job twice")
+        if not executor.kind.concurrency and next(iter(executor.given.values())) is not held:
+            raise ProtocolViolation("it began a job out of turn")
+        executor.begin(held)
+        self._began(executor, held)
+        self._events.began(held)
+
+    def _follow(self, executor: Executor, token: int) -> None:
+        held = executor.given.get(token)
+        if held is None:
+            raise ProtocolViolation("it began a job that is not its own")
+        self._begin(executor, held)
+
+    def _end(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
+        executor.end(held)
+        self._ended(executor, held, outcome, max(0.0, ran_s))
+        self._events.ended(held, outcome)

@@ -1,0 +1,45 @@
+"""When an executor has done enough, and another one should take its place."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .executors import Executor
+
+WEIGH_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """max_jobs: begun in one executor. max_age_s: seconds. max_memory: private bytes. None: no limit."""
+
+    max_jobs: int | None = None
+    max_age_s: float | None = None
+    max_memory: int | None = None
+
+    def allows(self, executor: Executor) -> bool:
+        """Whether it may be given one job more."""
+        return self.max_jobs is None or executor.begun + executor.unbegun < self.max_jobs
+
+    def is_worn(self, executor: Executor) -> bool:
+        """Asked after each job; memory is looked at once a second at most."""
+        if self.max_jobs is not None and executor.begun >= self.max_jobs:
+            return True
+        now = time.monotonic()
+        if self.max_age_s is not None and now - executor.born_at >= self.max_age_s:
+            return True
+        if self.max_memory is None or now < executor.weighed_at + WEIGH_EVERY_S:
+            return False
+        executor.weighed_at = now
+        return private_bytes(executor.pid) > self.max_memory
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that this process shares with no other; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
