@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import importlib
 import os
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve
@@ -28,6 +29,9 @@ from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
+
+if TYPE_CHECKING:
+    from .rehearsal import Errors, Rehearsal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,12 +77,12 @@ class App:
     @property
     def backend(self) -> Backend:
         """The service that keeps the jobs, opened at first use. Raises ConfigError, BackendUnavailable."""
+        if self._is_far_side or context.channel.get() is not None:
+            raise BackendUnavailable(
+                f"app {self.name}: code inside an executor has no way to the backend, by design; "
+                "a task may enqueue others, in its own thread, with needs=Needs(enqueue=[...])"
+            )
         if self._backend is None:
-            if self._is_far_side:
-                raise BackendUnavailable(
-                    f"app {self.name}: code inside an executor has no way to the backend, by design; "
-                    "a task may enqueue others, in its own thread, with needs=Needs(enqueue=[...])"
-                )
             with self._opening:
                 if self._backend is None:
                     backend = open_backend(resolve(self._url)[0])
@@ -132,14 +136,16 @@ class App:
 
         return add if function is None else add(function)
 
-    def on_dead(self, function: Callable[[DeadJob], Any] | None = None, /, *, queue: str = "default") -> Any:
+    def on_dead(
+        self, function: Callable[[DeadJob], Any] | None = None, /, *, name: str | None = None, queue: str = "default"
+    ) -> Any:
         """Register a function that hears of each job that ends dead, written together with that end.
 
         It is a task like any other, with retries, called with a DeadJob; jobs of its own that die tell nobody.
         """
 
         def add(function: Callable[[DeadJob], Any]) -> Any:
-            task = self.task(queue=queue)(function)
+            task = self.task(name=name, queue=queue)(function)
             if len(task.spec.parameters) != 1:
                 raise ConfigError(f"on_dead {task.name}: it is called with one argument, a DeadJob")
             self._on_dead.append(task.name)
@@ -236,6 +242,32 @@ class App:
         if known is not None:
             return known.decode_result(data)
         return codec.decode(data) if data else None
+
+    @contextlib.contextmanager
+    def testing(self, *, inline: bool = False, errors: Errors = "raise") -> Generator[Rehearsal]:
+        """For tests of your own app: until the block ends, jobs go to memory and run when you say so.
+
+        inline: run each job within `enqueue`, by the same rules. errors: "raise" lets what a task raises through
+        to the test, "record" leaves it in the job's history.
+        """
+        from .rehearsal import Rehearsal
+
+        self.load()
+        rehearsal = Rehearsal(self, open_backend("memory://"), inline=inline, errors=errors)
+        try:
+            with self.connected_to(rehearsal.backend):
+                yield rehearsal
+        finally:
+            rehearsal.close()
+
+    @contextlib.contextmanager
+    def connected_to(self, backend: Backend) -> Generator[None]:
+        """For tests: use this backend until the block ends."""
+        before, self._backend = self._backend, backend
+        try:
+            yield
+        finally:
+            self._backend = before
 
     def load(self) -> None:
         """For executors: import the modules of `imports=`, which register their tasks."""

@@ -160,6 +160,14 @@ class Enqueueable(Generic[P, R]):
         awaitable: Any = self._function(**arguments)  # type: ignore[call-arg]
         return self._encode_result(await awaitable)
 
+    def part(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """For tests: some arguments as the JSON values that a job would carry. Raises BadArguments."""
+        return self._signature.part(args, kwargs)
+
+    def all_values(self, args: bytes) -> dict[str, Any]:
+        """For tests: the arguments of a job as JSON values, defaults included."""
+        return self._signature.all_values(args)
+
     def covers(self, error: BaseException) -> bool:
         """Whether the task's Retry covers this error."""
         return self._retry.covers(error)

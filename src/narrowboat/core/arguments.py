@@ -94,6 +94,14 @@ class Signature:
         """A result as the function's return annotation says; None for no bytes."""
         return self._result.decode(data) if data else None
 
+    def part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Some of the arguments of a call as plain JSON values, unchecked. Raises BadArguments for unknown names."""
+        try:
+            bound = self._signature.bind_partial(*args, **kwargs)
+        except TypeError as error:
+            raise BadArguments(f"{self.name}{self._signature}: {error}") from None
+        return codec.decode(codec.encode(self._named(bound)))
+
     def all_values(self, data: bytes) -> dict[str, Any]:
         """The arguments as plain JSON values, defaults filled in, in the order of the signature."""
         given = codec.decode(data)
@@ -110,6 +118,9 @@ class Signature:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise BadArguments(f"{self.name}{self._signature}: {error}") from None
+        return self._named(bound)
+
+    def _named(self, bound: inspect.BoundArguments) -> dict[str, Any]:
         named: dict[str, Any] = {}
         for name, value in bound.arguments.items():
             if self._signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 import msgspec
 
 from ..backends.base import ClaimRef, ProgressReport, Step, Want
-from ..core import codec
+from ..core.aftermath import aftermath
 from ..core.decide import Settlement, decide
-from ..core.ids import new_job_id
-from ..core.job import Claim, NewJob, Progress
-from ..core.outcome import DeadJob, Outcome, Snoozed, Succeeded
-from ..core.states import State
+from ..core.job import Progress
+from ..core.outcome import Outcome
 from ..core.task import TaskSpec
 from .held import Held
 
@@ -44,10 +42,9 @@ class Ledger:
         settlement = decide(held.claim, outcome, held.spec.retry, random.random)
         if held.logs:
             settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
-        kept = held.asked if isinstance(outcome, Succeeded | Snoozed) else []  # an attempt that failed asked in vain
-        enqueue = kept + self._to_tell(held.claim, settlement)
+        enqueue = aftermath(held.claim, outcome, settlement, held.asked, self.on_dead)
         if enqueue:
-            settlement = msgspec.structs.replace(settlement, enqueue=tuple(enqueue))
+            settlement = msgspec.structs.replace(settlement, enqueue=enqueue)
         self.unsettled[held.claim.token] = ClaimRef(held.id, held.claim.token)
         if not self._settled:
             self._oldest_settled = time.monotonic()
@@ -93,23 +90,6 @@ class Ledger:
         if self._progress:
             due.append(self._oldest_progress + PROGRESS_S)
         return min(due) if due else None
-
-    def _to_tell(self, claim: Claim, settlement: Settlement) -> list[NewJob]:
-        """Jobs that tell of one that ended dead, unless it was such a job itself."""
-        if settlement.to is not State.DEAD or any(claim.task in spec.names for spec in self.on_dead):
-            return []
-        dead = DeadJob(
-            id=claim.id, task=claim.task, queue=claim.queue, attempts=claim.attempt, reason=settlement.reason
-        )
-        return [
-            NewJob(
-                id=new_job_id(spec.name),
-                task=spec.name,
-                queue=spec.queue,
-                args=codec.encode({spec.parameters[0].name: dead}),
-            )
-            for spec in self.on_dead
-        ]
 
     def next_step(self, wants: list[Want], most: int | None, room: float | None = None) -> Step:
         """All of it as one step; the ledger is empty afterwards."""

@@ -1,0 +1,177 @@
+"""`app.testing()`: enqueue for real, look at what was enqueued, and run it when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from ..backends.base import Backend, Filter
+from ..core import codec
+from ..core.errors import ConfigError, WaitTimeout
+from ..core.job import Enqueued, Job, JobSummary, NewJob
+from ..core.runnable import RunnableApp
+from ..core.states import State
+from .clock import Clock, Clocked
+from .handle import AnyJob, Home, JobHandle
+from .stand_in import StandIn
+from .task import Enqueueable
+
+R = TypeVar("R")
+Errors = Literal["raise", "record"]
+MOST_RUNS = 10_000  # in one drain
+PAGE = 500
+SHOWN = 12
+
+
+class Troupe(Home, RunnableApp, Protocol):
+    """What a rehearsal needs of its App."""
+
+
+class Rehearsal:
+    """The jobs of an app under test, in memory: nothing runs by itself.
+
+    clock: the backend's time, which stands still; let it pass with `clock.advance("10m")`.
+    errors: "raise" lets what a task raises through to the test, after it was recorded; "record" only records it.
+    """
+
+    def __init__(self, app: Troupe, backend: Backend, *, inline: bool = False, errors: Errors = "raise") -> None:
+        self.clock = Clock()
+        self.errors: Errors = _checked(errors)
+        self._app = app
+        self._is_inline = inline
+        self._record = cast(Backend, Clocked(backend, self.clock))
+        self._worker = StandIn(app, self._record)
+        self._turn = threading.RLock()
+        self._is_draining = False
+        self.backend = cast(Backend, _Stage(self, backend, self.clock))
+
+    def __repr__(self) -> str:
+        return f"<Rehearsal: {len(self._all())} jobs>"
+
+    def enqueued(self, task: Enqueueable[..., R] | None = None, /, *args: Any, **kwargs: Any) -> list[JobHandle[R]]:
+        """Every job enqueued so far, oldest first, run or not: of a task, and with these arguments among its own."""
+        jobs = self._all()
+        if task is not None:
+            asked = task.part(*args, **kwargs)
+            jobs = [job for job in jobs if job.task in task.spec.names and _has(task.all_values(job.args), asked)]
+        return [JobHandle[R](self._app, job.id) for job in jobs]
+
+    def assert_enqueued(self, task: Enqueueable[..., R], /, *args: Any, **kwargs: Any) -> JobHandle[R]:
+        """The latest job of a task with these arguments among its own; AssertionError if there is none."""
+        __tracebackhide__ = True
+        found = self.enqueued(task, *args, **kwargs)
+        if not found:
+            raise AssertionError(f"no job {_call(task.name, task.part(*args, **kwargs))} was enqueued; {self._shown()}")
+        return found[-1]
+
+    def assert_not_enqueued(self, task: Enqueueable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        """AssertionError if there is a job of a task with these arguments among its own."""
+        __tracebackhide__ = True
+        if self.enqueued(task, *args, **kwargs):
+            raise AssertionError(f"a job {_call(task.name, task.part(*args, **kwargs))} was enqueued; {self._shown()}")
+
+    def drain(self, *, until_empty: bool = False, errors: Errors | None = None) -> list[AnyJob]:
+        """Run what is queued now, one after another, and what that enqueues; the jobs in the order of their attempts.
+
+        until_empty: move the clock on to each retry, delay and snooze, until nothing waits any more.
+        Jobs of tasks that the app does not know, and of paused queues, stay where they are.
+        Raises what a task raises, unless errors is "record"; AssertionError after MOST_RUNS attempts.
+        """
+        do_raise = _checked(errors or self.errors) == "raise"
+        ran: list[AnyJob] = []
+        with self._turn:
+            self._is_draining = True
+            try:
+                while True:
+                    self._run_queued(ran, do_raise)
+                    due = self._next_due() if until_empty else None
+                    if due is None:
+                        return ran
+                    self.clock.advance_to(due)
+            finally:
+                self._is_draining = False
+
+    async def adrain(self, *, until_empty: bool = False, errors: Errors | None = None) -> list[AnyJob]:
+        """`drain` for async tests."""
+        return await asyncio.to_thread(self.drain, until_empty=until_empty, errors=errors)
+
+    def close(self) -> None:
+        """Call the executor_stop hooks."""
+        self._worker.close()
+
+    def wrote(self) -> None:
+        """Jobs were enqueued."""
+        if self._is_inline and not self._is_draining:  # a drain that is under way comes to them by itself
+            self.drain()
+
+    def waited_for(self, revisions: Mapping[str, int]) -> list[JobSummary]:
+        """Somebody waits for jobs, and nobody but the one who waits can run them. Raises WaitTimeout at once."""
+        self.drain()
+        changed = self._record.watch(revisions, 0.0)
+        if not changed:
+            found = [job for job in self._record.get(list(revisions)) if job]
+            states = ", ".join(f"{job.id} is {job.state}" for job in found) or "there is no such job"
+            raise WaitTimeout(f"waiting would never end: {states}, and time stands still until clock.advance(...)")
+        return changed
+
+    def _run_queued(self, ran: list[AnyJob], do_raise: bool) -> None:
+        while (done := self._worker.run_next()) is not None:
+            job_id, error = done
+            ran.append(JobHandle(self._app, job_id))
+            if error is not None and do_raise:
+                raise error
+            if len(ran) >= MOST_RUNS:
+                raise AssertionError(f"{MOST_RUNS:,} attempts, and jobs still wait; the last was {job_id}")
+
+    def _next_due(self) -> float | None:
+        return min((job.due_at for job in self._all() if job.state is State.SCHEDULED and job.due_at), default=None)
+
+    def _all(self) -> list[Job]:
+        ids: list[str] = []
+        after: str | None = None
+        while True:
+            page = self._record.find(Filter(), after, PAGE)
+            ids += [job.id for job in page.jobs]
+            after = page.next
+            if after is None:
+                return [job for job in self._record.get(ids[::-1]) if job]
+
+    def _shown(self) -> str:
+        jobs = self._all()
+        if not jobs:
+            return "nothing was"
+        lines = [f"  {_call(job.task, codec.decode(job.args))} is {job.state}" for job in jobs[-SHOWN:]]
+        more = f" (the last {SHOWN} of {len(jobs)})" if len(jobs) > SHOWN else ""
+        return f"enqueued were{more}:\n" + "\n".join(lines)
+
+
+class _Stage(Clocked):
+    """The backend that the app sees."""
+
+    def __init__(self, rehearsal: Rehearsal, backend: Backend, clock: Clock) -> None:
+        super().__init__(backend, clock)
+        self._rehearsal = rehearsal
+
+    def enqueue(self, jobs: Sequence[NewJob], into: Any = None) -> list[Enqueued]:
+        written = self._backend.enqueue(jobs, into, now=self._clock.now)
+        self._rehearsal.wrote()
+        return written
+
+    def watch(self, revisions: Mapping[str, int], timeout_s: float) -> list[JobSummary]:
+        return self._rehearsal.waited_for(revisions)
+
+
+def _checked(errors: str) -> Errors:
+    if errors not in ("raise", "record"):
+        raise ConfigError(f'errors={errors!r}: give "raise" or "record"')
+    return errors
+
+
+def _has(values: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    return all(name in values and values[name] == value for name, value in asked.items())
+
+
+def _call(task: str, arguments: Mapping[str, Any]) -> str:
+    return f"{task}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
