@@ -36,8 +36,8 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
     from ..worker.wear import Wear
     from ..worker.worker import Worker
 
-    if sys.platform != "linux":
-        raise ConfigError("workers run on Linux only so far; enqueue and status work anywhere")
+    if not hasattr(os, "fork"):
+        raise ConfigError("workers need a Unix, Linux for all that they can do; enqueue and status work anywhere")
     found = {name: setting.value for name, setting in find_all(flags).items()}
     if not found["app"]:
         raise ConfigError("which app? give it as module:attribute, or set app in [tool.narrowboat] of pyproject.toml")

@@ -6,16 +6,17 @@ import faulthandler
 import gc
 import logging
 import os
-import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from socket import SHUT_WR
 from typing import Any, NoReturn
 
+from .. import kernel
 from ..core.hooks import Hooks
 from ..core.runnable import Runnable
 from ..core.task import TaskSpec
-from . import linux, wire
+from . import wire
 from .attempt import here
 from .capture import LogHandler, Stream
 from .concurrent import ConcurrentExecutor
@@ -53,18 +54,18 @@ class Mould:
             attempt.log(text)
 
 
-def main(mould: Mould, channel: socket.socket, last_words: int, lifeline: int, fork: wire.Fork) -> NoReturn:
+def main(mould: Mould, channel: kernel.Channel, last_words: int, lifeline: int, fork: wire.Fork) -> NoReturn:
     """Become an executor in a freshly forked process; ends when the worker closes the channel."""
     status = 1
     try:
         os.setsid()
-        linux.call_me("nb-executor")
-        linux.silence_descriptors({channel.fileno(), last_words, lifeline})
-        linux.die_with(lifeline)
-        linux.offer_to_oom_killer()
+        kernel.call_me("nb-executor")
+        silence_descriptors({channel.fileno(), last_words, lifeline})
+        kernel.die_with(lifeline)
+        kernel.offer_to_oom_killer()
         faulthandler.enable(file=last_words)
         if fork.memory is not None:
-            linux.limit_memory(fork.memory)
+            kernel.limit_memory(fork.memory)
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
@@ -76,6 +77,24 @@ def main(mould: Mould, channel: socket.socket, last_words: int, lifeline: int, f
         os.write(last_words, traceback.format_exc().encode()[-8000:])
     finally:
         os._exit(status)
+
+
+def silence_descriptors(keep: set[int]) -> None:
+    """Make every descriptor but those in `keep` /dev/null.
+
+    Not closed: a closed number would be taken by the next file, and a log handler from the time of import
+    would then write into the task's files.
+    """
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in kernel.open_descriptors():
+        if number not in keep and number != null:
+            try:
+                os.fstat(number)
+            except OSError:
+                continue  # the descriptor of the listing itself
+            os.dup2(null, number, inheritable=number <= 2)
+    if null > 2:
+        os.close(null)
 
 
 class Nothing:
@@ -116,7 +135,7 @@ def _exercise(executor: SerialExecutor | ConcurrentExecutor) -> None:
     ours, theirs = wire.pair()
     for number in range(WARM_UP):
         ours.send(wire.encode(wire.Run(number, f"warm-up:{number}", "warm-up", "warm-up", 1, b"{}", 60.0)))
-    ours.shutdown(socket.SHUT_WR)
+    ours.shutdown(SHUT_WR)
     executor.serve(theirs)
     ours.close()
     theirs.close()

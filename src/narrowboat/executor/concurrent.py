@@ -15,6 +15,7 @@ from ..core.errors import BadArguments
 from ..core.hooks import Hooks
 from ..core.outcome import Outcome, Succeeded
 from ..core.runnable import Runnable
+from ..kernel import Channel
 from . import wire
 from .attempt import Attempt, outcome_of, unreadable
 
@@ -26,7 +27,7 @@ SMALL = 1024  # bytes of result that travel together with others
 class ConcurrentExecutor:
     """The loop of an executor of async tasks, with room for `concurrency` attempts."""
 
-    _channel: socket.socket
+    _channel: Channel
     _loop: asyncio.AbstractEventLoop
     _end: asyncio.Future[None]
 
@@ -36,7 +37,7 @@ class ConcurrentExecutor:
         self._unsent: list[wire.Small] = []
         self._is_reading = self._is_closed = False
 
-    def serve(self, channel: socket.socket) -> None:
+    def serve(self, channel: Channel) -> None:
         """Run the jobs of a channel until it is closed and they have ended."""
         self._channel = channel
         asyncio.run(self._serve())
@@ -55,14 +56,18 @@ class ConcurrentExecutor:
     def _listen(self) -> None:
         if not self._is_reading and not self._is_closed:
             self._is_reading = True
-            self._loop.add_reader(self._channel, self._read)
+            self._loop.add_reader(self._channel.fileno(), self._read)
+            if self._channel.is_ahead:
+                self._loop.call_soon(self._read)
 
     def _deafen(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            self._loop.remove_reader(self._channel)
+            self._loop.remove_reader(self._channel.fileno())
 
     def _read(self) -> None:
+        if not self._is_reading:
+            return
         for _ in range(READS_A_TURN):
             if len(self._running) >= self._concurrency:
                 self._deafen()
@@ -77,6 +82,8 @@ class ConcurrentExecutor:
                 self._end_if_over()
                 return
             self._take(wire.to_executor.decode(data))
+        if self._channel.is_ahead:
+            self._loop.call_soon(self._read)
 
     def _take(self, frame: wire.ToExecutor) -> None:
         match frame:

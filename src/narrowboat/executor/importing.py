@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 import sys
 import sysconfig
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, cast
 
+from .. import kernel
 from ..core.runnable import RunnableApp
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -77,14 +79,14 @@ def leftovers(own_descriptors: Iterable[int]) -> list[str]:
         for thread in threading.enumerate()
         if thread is not threading.main_thread()
     ]
-    for name in os.listdir("/proc/self/fd"):
+    for number in kernel.open_descriptors():
         try:
-            kind = os.readlink(f"/proc/self/fd/{name}")
+            mode = os.fstat(number).st_mode
         except OSError:
             continue
-        if kind.startswith("socket:") and int(name) not in own_descriptors:
+        if stat.S_ISSOCK(mode) and number not in own_descriptors:
             found.append(
-                f"a connection (descriptor {name}, {_peer(int(name))}) was opened while the app was imported; "
+                f"a connection (descriptor {number}, {_peer(number)}) was opened while the app was imported; "
                 "it is closed in executors; open it where it is used"
             )
     return found

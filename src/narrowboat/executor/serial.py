@@ -15,6 +15,7 @@ from ..core.errors import BadArguments, Stopping
 from ..core.hooks import Hooks
 from ..core.outcome import Crashed, Outcome, Succeeded
 from ..core.runnable import Runnable
+from ..kernel import Channel
 from . import wire
 from .attempt import Attempt, outcome_of, unreadable
 
@@ -22,7 +23,7 @@ from .attempt import Attempt, outcome_of, unreadable
 class SerialExecutor:
     """The loop of an executor of sync tasks. The zygote makes it ready once, so that forks share what that touches."""
 
-    _channel: socket.socket
+    _channel: Channel
 
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
@@ -34,7 +35,7 @@ class SerialExecutor:
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_nudge)
 
-    def serve(self, channel: socket.socket) -> None:
+    def serve(self, channel: Channel) -> None:
         """Run the jobs of a channel until it is closed."""
         self._channel = channel
         self._hooks.start()

@@ -1,4 +1,4 @@
-"""The frames between a worker, its zygote and its executors: one message of a SOCK_SEQPACKET socket each.
+"""The frames between a worker, its zygote and its executors: one message of a channel each.
 
 A worker reads these from processes that may be hostile: every frame is one of the types here, decoded
 strictly, and at most MAX_FRAME bytes.
@@ -6,13 +6,13 @@ strictly, and at most MAX_FRAME bytes.
 
 from __future__ import annotations
 
-import socket
-
 import msgspec
 
+from .. import kernel
 from ..core.job import MAX_PAYLOAD, NewJob, Progress
 from ..core.outcome import Outcome
 from ..core.task import TaskSpec
+from ..kernel import Channel
 
 MAX_FRAME = MAX_PAYLOAD + 64 * 1024  # a result or arguments, an error, and their wrapping
 TASKS_A_FRAME = 200
@@ -155,9 +155,6 @@ to_zygote = msgspec.msgpack.Decoder(Fork)
 from_zygote = msgspec.msgpack.Decoder(FromZygote)
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends that keep message boundaries, with room for one largest frame and many small."""
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in ends:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_FRAME)
-    return ends
+def pair() -> tuple[Channel, Channel]:
+    """Two connected ends, with room for one largest frame and many small."""
+    return kernel.pair(2 * MAX_FRAME)

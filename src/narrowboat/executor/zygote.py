@@ -5,17 +5,19 @@ It is started by exec with a clean environment, so no secret of the worker was e
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import selectors
 import signal
-import socket
 import sys
 import traceback
+from collections.abc import Sequence
 
+from .. import kernel
 from ..core.runnable import RunnableApp
-from . import child, linux, wire
+from . import child, wire
 from .importing import ImportProblem, import_app, leftovers, watch_environment
 
 
@@ -23,9 +25,10 @@ def main() -> None:
     """Entry point; argv[1] is JSON: {"control": fd, "lifeline": fd, "app": "module:attribute", "path": [...], ...}."""
     setup = json.loads(sys.argv[1])
     sys.argv = ["narrowboat-executor"]
-    linux.call_me("nb-zygote")
-    linux.die_with(setup["lifeline"])
-    control = socket.socket(fileno=setup["control"])
+    kernel.call_me("nb-zygote")
+    if kernel.DIES_BY_SIGNAL:
+        kernel.die_with(setup["lifeline"])
+    control = kernel.Channel(fileno=setup["control"])
     control.set_inheritable(False)
     sys.path[:0] = setup["path"]
     sys.dont_write_bytecode = not setup["may_compile"]
@@ -50,27 +53,44 @@ def main() -> None:
 class Zygote:
     """Forks on request, reaps, and reports both."""
 
-    def __init__(self, mould: child.Mould, control: socket.socket, lifeline: int) -> None:
+    def __init__(self, mould: child.Mould, control: kernel.Channel, lifeline: int) -> None:
         self._mould, self._control, self._lifeline = mould, control, lifeline
-        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake, self._waker = os.pipe()
+        for end in (self._wake, self._waker):
+            os.set_blocking(end, False)
+        self._children: set[int] = set()
+        self._is_released = False
 
     def serve(self) -> None:
-        """Until the worker closes the control socket."""
+        """Until the worker closes the control socket, and, where nobody adopts them, all executors have ended."""
         signal.signal(signal.SIGCHLD, _only_wake)
         signal.set_wakeup_fd(self._waker)
         with selectors.DefaultSelector() as selector:
-            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(self._control.fileno(), selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
-            while True:
+            if not kernel.DIES_BY_SIGNAL:
+                selector.register(self._lifeline, selectors.EVENT_READ)
+            while not self._is_released or (self._children and not kernel.ADOPTS_ORPHANS):
                 ready = {key.fd for key, _ in selector.select()}
+                if self._lifeline in ready:
+                    self._kill_all()
+                    return
                 if self._wake in ready:
                     os.read(self._wake, 4096)
                     self._reap()
-                if self._control.fileno() in ready and not self._fork_on_request():
-                    return
+                if not self._is_released and self._control.fileno() in ready:
+                    self._obey()
+                    if self._is_released:
+                        selector.unregister(self._control.fileno())
+
+    def _obey(self) -> None:
+        """Fork for each request that is there."""
+        self._is_released = not self._fork_on_request()
+        while self._control.is_ahead and not self._is_released:
+            self._is_released = not self._fork_on_request()
 
     def _fork_on_request(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, wire.MAX_FRAME, 2)
+        data, descriptors = self._control.recv_with(wire.MAX_FRAME, 2)
         if not data:
             return False
         request = wire.to_zygote.decode(data)
@@ -83,28 +103,35 @@ class Zygote:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            child.main(self._mould, socket.socket(fileno=channel), last_words, self._lifeline, request)
+            child.main(self._mould, kernel.Channel(fileno=channel), last_words, self._lifeline, request)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
-            pidfd = os.pidfd_open(pid)
-            _send(self._control, wire.Forked(request.request, pid), [pidfd])
-            os.close(pidfd)
+            self._children.add(pid)
+            process = kernel.Process(pid)
+            _send(self._control, wire.Forked(request.request, pid), [process.descriptor])
+            process.close()
         return True
 
     def _reap(self) -> None:
-        while True:
-            pid = linux.dead_child()
-            if pid is None:
-                return
-            _send(self._control, wire.Exited(pid, linux.kill_group_and_reap(pid)))
+        while (found := kernel.reap()) is not None:
+            pid, status = found
+            self._children.discard(pid)
+            if status is not None and not self._is_released:
+                _send(self._control, wire.Exited(pid, status))
+
+    def _kill_all(self) -> None:
+        """The worker is gone."""
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
 
 def _only_wake(number: int, frame: object) -> None:
     """The wake-up descriptor has been written; there is nothing else to do."""
 
 
-def _introduce(app: RunnableApp, control: socket.socket, warnings: list[str]) -> None:
+def _introduce(app: RunnableApp, control: kernel.Channel, warnings: list[str]) -> None:
     manifest = app.manifest()
     for start in range(0, len(manifest.tasks), wire.TASKS_A_FRAME):
         _send(control, wire.Found(manifest.tasks[start : start + wire.TASKS_A_FRAME]))
@@ -112,10 +139,11 @@ def _introduce(app: RunnableApp, control: socket.socket, warnings: list[str]) ->
     _send(control, wire.Ready(manifest.app, manifest.url, shown, manifest.on_dead))
 
 
-def _send(control: socket.socket, frame: wire.FromZygote, descriptors: list[int] | None = None) -> None:
+def _send(control: kernel.Channel, frame: wire.FromZygote, descriptors: Sequence[int] = ()) -> None:
+    passed = [descriptor for descriptor in descriptors if descriptor >= 0]
     try:
-        if descriptors:
-            socket.send_fds(control, [wire.encode(frame)], descriptors)
+        if passed:
+            control.send_with(wire.encode(frame), passed)
         else:
             control.send(wire.encode(frame))
     except (BrokenPipeError, ConnectionResetError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from .. import __version__
+from .. import __version__, kernel
 from ..backends.base import WorkerInfo
 from ..core.task import Manifest
 from ..core.units import in_words
@@ -35,9 +35,9 @@ def banner(app: str, lines: dict[str, str]) -> str:
 
 
 def doubts(info: WorkerInfo, manifest: Manifest) -> list[str]:
-    """Queues that no task of the app goes to: misspelt, or used by `using(queue=...)` only."""
+    """What the system lacks; queues that no task of the app goes to: misspelt, or used by `using(queue=...)` only."""
     known = sorted({task.queue for task in manifest.tasks})
-    found: list[str] = []
+    found: list[str] = [kernel.MISSING] if kernel.MISSING else []
     for queue in info.queues:
         if queue not in known:
             close = difflib.get_close_matches(queue, known, n=1)

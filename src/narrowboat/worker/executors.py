@@ -1,4 +1,4 @@
-"""One executor as its worker sees it: a socket, a pidfd, and the jobs it was given, in order."""
+"""One executor as its worker sees it: a channel, a process, and the jobs it was given, in order."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from .. import kernel
 from ..core.task import TaskSpec
 from ..executor import wire
 from .held import Held
@@ -51,9 +52,8 @@ class Executor:
         self.request, self.kind = request, kind
         self.ours, self.theirs = wire.pair()
         self.ours.setblocking(False)
-        self.last_words = os.memfd_create("last-words", os.MFD_CLOEXEC)
-        self.pid = -1  # until the zygote has forked it
-        self.pidfd = -1
+        self.last_words = kernel.scratch("last-words")
+        self.process: kernel.Process | None = None  # until the zygote has forked it
         self.given: dict[int, Held] = {}
         self.unbegun = 0  # how many of them
         self.moved_at = 0.0  # when a job began last, or was given to it when it had none
@@ -62,13 +62,20 @@ class Executor:
         self.begun = 0  # jobs so far
         self.is_alone = False  # what it has is suspect: it gets nothing else
         self.kill_reason: str | None = None  # why this worker killed it
+        self.most_memory: int | None = None  # where the worker has to look itself
+        self.has_hung_up = False
         self.is_dead = False
         self.is_retiring = False
 
     @property
+    def pid(self) -> int:
+        """-1 until the zygote has forked it."""
+        return -1 if self.process is None else self.process.pid
+
+    @property
     def is_ready(self) -> bool:
         """Whether it can be given jobs."""
-        return self.pidfd >= 0 and not self.is_dead and not self.is_retiring and self.kill_reason is None
+        return self.process is not None and not self.is_dead and not self.is_retiring and self.kill_reason is None
 
     @property
     def room(self) -> int:
@@ -79,6 +86,11 @@ class Executor:
     def ahead(self) -> int:
         """Jobs that wait in its socket for room."""
         return max(0, len(self.given) - self.kind.capacity)
+
+    def guard_memory(self) -> None:
+        """Note how much memory it may have, where the system does not."""
+        if self.kind.memory is not None and not kernel.LIMITS_MEMORY:
+            self.most_memory = kernel.private_bytes(self.pid) + self.kind.memory
 
     def running(self) -> list[Held]:
         """The jobs whose code runs now."""
@@ -101,7 +113,7 @@ class Executor:
         )
         try:
             self.ours.send(wire.encode(frame))
-        except OSError:  # full, or dead, which its pidfd tells
+        except OSError:  # full, or dead, which is told elsewhere
             return False
         if not self.given:
             self.moved_at = time.monotonic()
@@ -124,14 +136,15 @@ class Executor:
     def read(self) -> list[wire.FromExecutor]:
         """The frames that are there, boundedly many. Raises ProtocolViolation for anything else."""
         frames: list[wire.FromExecutor] = []
-        for _ in range(READS_A_TURN):
+        while len(frames) < READS_A_TURN or self.ours.is_ahead:
             try:
                 data = self.ours.recv(wire.MAX_FRAME)
             except BlockingIOError:
                 break
             except ConnectionResetError:
-                break
+                data = b""
             if not data:
+                self.has_hung_up = True
                 break
             try:
                 frames.append(wire.from_executor.decode(data))
@@ -141,6 +154,8 @@ class Executor:
 
     def take_back(self) -> list[Held]:
         """The jobs it has not read yet, in order; it will never see them."""
+        if not kernel.CAN_TAKE_BACK:
+            return []
         count = 0
         stops: list[bytes] = []
         while True:
@@ -176,12 +191,9 @@ class Executor:
         self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        """Send a signal by pidfd; a dead process is no error."""
-        if self.pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(self.pidfd, number)
-            except ProcessLookupError:
-                pass
+        """A dead process is no error."""
+        if self.process is not None and not self.is_dead:
+            self.process.signal(number)
 
     def words(self) -> str:
         """What faulthandler wrote when it died, bounded."""
@@ -191,10 +203,9 @@ class Executor:
         """Give up the socket, which ends a living executor, and the descriptors."""
         self.ours.close()
         self.theirs.close()
-        for descriptor in (self.pidfd, self.last_words):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.pidfd = self.last_words = -1
+        os.close(self.last_words)
+        if self.process is not None:
+            self.process.close()
 
 
 def cause_of_death(executor: Executor, status: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 from collections import deque
@@ -20,17 +21,20 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._messages: deque[object] = deque()
-        self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.descriptor, self._waker = os.pipe()
+        for end in (self.descriptor, self._waker):
+            os.set_blocking(end, False)
 
     def post(self, message: object) -> None:
         """From any thread."""
         self._messages.append(message)
-        os.eventfd_write(self.descriptor, 1)
+        with contextlib.suppress(BlockingIOError):  # full: it will wake
+            os.write(self._waker, b"x")
 
     def take(self) -> list[object]:
         """All messages, by the main loop."""
         try:
-            os.eventfd_read(self.descriptor)
+            os.read(self.descriptor, 65536)
         except BlockingIOError:
             return []
         taken: list[object] = []

@@ -7,10 +7,11 @@ import selectors
 import time
 from collections.abc import Callable
 
+from .. import kernel
 from ..core.codec import printable
 from ..core.errors import NarrowboatError
 from ..core.task import Manifest, TaskSpec
-from ..executor import linux, wire
+from ..executor import wire
 from .executors import Executor, ProtocolViolation
 from .pool import Pool
 from .zygote import Zygote
@@ -95,32 +96,39 @@ class Nursery:
 
     def reap(self) -> None:
         """Children that have died: zygotes, executors of an earlier one, helpers of dead executors."""
-        while (pid := linux.dead_child()) is not None:
-            birth = next((b for b in (self._current, self._next) if b is not None and b.zygote.pid == pid), None)
-            if birth is not None:
-                self._died(birth)
+        zygotes = {birth.zygote.pid: birth for birth in (self._current, self._next) if birth is not None}
+        while (found := kernel.reap(zygotes)) is not None:
+            pid, status = found
+            if pid in zygotes:
+                self._died(zygotes.pop(pid))
             else:
-                self._pool.exited(pid, linux.kill_group_and_reap(pid))
+                self._pool.exited(pid, status)
 
     def _bear(self) -> Birth:
         self._generations += 1
         birth = Birth(self._start_zygote(), self._generations)
         self._selector.register(birth.zygote.control.fileno(), selectors.EVENT_READ, lambda: self._read(birth))
-        self._selector.register(birth.zygote.pidfd, selectors.EVENT_READ, lambda: self._died(birth))
+        if birth.zygote.watched.descriptor >= 0:
+            self._selector.register(birth.zygote.watched.descriptor, selectors.EVENT_READ, lambda: self._died(birth))
         return birth
 
     def _let_go(self, birth: Birth) -> None:
         if not birth.is_over:
             birth.is_over = True
             self._selector.unregister(birth.zygote.control.fileno())
-            self._selector.unregister(birth.zygote.pidfd)
+            if birth.zygote.watched.descriptor >= 0:
+                self._selector.unregister(birth.zygote.watched.descriptor)
             birth.zygote.close()
         if self._next is birth:
             self._next = None
 
     def _read(self, birth: Birth) -> None:
-        if birth.is_over:
-            return
+        if not birth.is_over:
+            self._hear(birth)
+        if not birth.is_over and birth.zygote.has_hung_up:
+            self._died(birth)
+
+    def _hear(self, birth: Birth) -> None:
         try:
             frames = birth.zygote.read()
         except ProtocolViolation as violation:
@@ -135,7 +143,7 @@ class Nursery:
                     found = Manifest(app=app, url=url, tasks=tuple(birth.found), on_dead=on_dead)
                     self._is_there(birth, found, warnings)
                 case wire.Forked(request, pid):
-                    self._pool.forked(request, pid, descriptor)
+                    self._pool.forked(request, kernel.Process(pid, descriptor))
                 case wire.ForkFailed(request, error):
                     log.error("an executor could not be started: %s", error)
                     self._pool.fork_failed(request)
@@ -173,7 +181,7 @@ class Nursery:
         """Start another soon. Executors live on: they are this process's children from now on."""
         if birth.is_over:
             return
-        self._read(birth)  # its last words come first
+        self._hear(birth)  # its last words come first
         if birth.is_over:
             return
         status = birth.zygote.reap()

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from typing import Protocol
 
+from .. import kernel
 from ..core.codec import printable
 from ..core.outcome import Cancelled, Crashed, Outcome, Released
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
@@ -14,7 +15,7 @@ from .hearing import Events, Hearing
 from .held import Held
 from .pace import Pace
 from .settings import STOPPING_S
-from .verdict import CANCEL, SHUTDOWN, TIMEOUT, kill_at, verdict
+from .verdict import CANCEL, MEMORY, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
 
 log = logging.getLogger("narrowboat.worker")
@@ -22,6 +23,7 @@ STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what
 TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs of another wait
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
 LEEWAY = 0.99  # of a slot, for what still runs in executors that are about to end
+WEIGH_S = 0.25  # between two looks at the memory of an executor, where the system keeps no limit
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
 
 
@@ -58,7 +60,7 @@ class Pool:
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
-        self._statuses: dict[int, int] = {}  # deaths told by the zygote before the pidfd was seen
+        self._statuses: dict[int, int] = {}  # deaths told by the zygote before they were seen
         self._dying: dict[int, float] = {}  # pid -> until when to wait for its status
 
     # What there is.
@@ -100,7 +102,7 @@ class Pool:
             return
         coming: Counter[Kind] = Counter()  # room in executors that are being forked
         for executor in self.executors:
-            if executor.pidfd < 0 and not executor.is_dead:
+            if executor.process is None:
                 coming[executor.kind] += executor.kind.capacity
         self._assign_suspects(coming)
         left: deque[Held] = deque()
@@ -143,7 +145,7 @@ class Pool:
 
     def _give_ahead(self, held: Held, kind: Kind) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        ahead = self.pace.ahead(held.claim.task)
+        ahead = self.pace.ahead(held.claim.task) if kernel.CAN_TAKE_BACK else 0
         if ahead == 0:
             return False
         fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
@@ -195,12 +197,14 @@ class Pool:
 
     # What the zygote and the kernel tell of executors.
 
-    def forked(self, request: int, pid: int, pidfd: int) -> None:
+    def forked(self, request: int, process: kernel.Process) -> None:
         """The zygote made an executor."""
         executor = next((e for e in self.executors if e.request == request), None)
         if executor is None:
+            process.close()
             return
-        executor.pid, executor.pidfd = pid, pidfd
+        executor.process = process
+        executor.guard_memory()
         self._forks.watch(executor)
 
     def fork_failed(self, request: int) -> None:
@@ -211,7 +215,7 @@ class Pool:
 
     def forget_starting(self, generation: int) -> None:
         """A zygote is gone, and with it the forks that it was asked for."""
-        for executor in [e for e in self.executors if e.pidfd < 0 and e.kind.generation == generation]:
+        for executor in [e for e in self.executors if e.process is None and e.kind.generation == generation]:
             self._remove(executor)
 
     def move_on(self, generation: int) -> None:
@@ -231,10 +235,12 @@ class Pool:
             log.error("executor %d broke the protocol and is killed: %s", executor.pid, violation)
             executor.kill("protocol violation")
             return False
+        if executor.has_hung_up and not executor.is_dead:
+            self.died(executor)
         return bool(frames)
 
     def died(self, executor: Executor) -> None:
-        """Its pidfd says that it is dead; how it died may come later."""
+        """It is dead; how it died may be told later."""
         if executor.is_dead:
             return
         executor.is_dead = True
@@ -256,6 +262,8 @@ class Pool:
         if not executor.is_dead:
             if status is not None:
                 self._statuses[pid] = status
+            if executor.process is not None and executor.process.descriptor < 0:
+                self.died(executor)
             return
         self._dying.pop(pid, None)
         cause, words, running = cause_of_death(executor, status), executor.words(), executor.running()
@@ -283,6 +291,8 @@ class Pool:
     def _began(self, executor: Executor, held: Held) -> None:
         self._stillborn = 0
         overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
+        if executor.most_memory is not None:
+            self.next_scan = min(self.next_scan, time.monotonic() + WEIGH_S)
         is_stuck_soon = executor.unbegun and self.pace.ahead(held.claim.task)
         self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
 
@@ -336,7 +346,7 @@ class Pool:
         """Look at every executor: overdue ones are killed, jobs stuck behind long ones are taken back."""
         self.next_scan = float("inf")
         for executor in list(self.executors):
-            if not executor.is_dead and executor.pidfd >= 0:
+            if not executor.is_dead and executor.process is not None:
                 self._scan(executor, now)
         for pid, until in list(self._dying.items()):
             if now >= until:
@@ -351,6 +361,10 @@ class Pool:
                 executor.kill({"cancel": CANCEL, "shutdown": SHUTDOWN}.get(held.stop_why, TIMEOUT))
             elif until is not None:
                 self.next_scan = min(self.next_scan, until)
+        if executor.most_memory is not None and executor.given:
+            if kernel.private_bytes(executor.pid) > executor.most_memory:
+                executor.kill(MEMORY)
+            self.next_scan = min(self.next_scan, now + WEIGH_S)
         if executor.unbegun and executor.begun:
             stuck_at = executor.moved_at + STUCK_BEHIND_S
             if now >= stuck_at:
@@ -361,7 +375,7 @@ class Pool:
     def close(self) -> None:
         """Close every executor; the living end at once."""
         for executor in list(self.executors):
-            if not executor.is_dead and executor.pidfd >= 0:
+            if not executor.is_dead and executor.process is not None:
                 self._forks.unwatch(executor)
                 executor.kill(SHUTDOWN)
             self._remove(executor)

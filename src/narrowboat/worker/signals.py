@@ -23,7 +23,9 @@ class Signals:
 
     def __init__(self) -> None:
         self._came: deque[int] = deque()
-        self.descriptor, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptor, self._waker = os.pipe()
+        for end in (self.descriptor, self._waker):
+            os.set_blocking(end, False)
 
     def listen(self) -> None:
         """From now on, in the main thread."""

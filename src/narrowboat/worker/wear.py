@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from .. import kernel
 from .executors import Executor
 
 WEIGH_EVERY_S = 1.0
@@ -33,13 +33,4 @@ class Wear:
         if self.max_memory is None or now < executor.weighed_at + WEIGH_EVERY_S:
             return False
         executor.weighed_at = now
-        return private_bytes(executor.pid) > self.max_memory
-
-
-def private_bytes(pid: int) -> int:
-    """Memory that this process shares with no other; 0 when it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+        return kernel.private_bytes(executor.pid) > self.max_memory

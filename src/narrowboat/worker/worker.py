@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .. import kernel
 from ..backends.base import Backend, ClaimRef
 from ..backends.urls import redacted
 from ..backends.whereabouts import Health
@@ -21,7 +22,6 @@ from ..core.errors import NarrowboatError
 from ..core.job import Claim, Progress
 from ..core.outcome import Crashed, Outcome, Released
 from ..core.task import Manifest, TaskSpec, unknown_task
-from ..executor import linux
 from .appetite import Appetite
 from .banner import banner, doubts, facts
 from .courier import Courier
@@ -78,7 +78,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
         self._journal = Journal()
-        self._lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
+        self._lifeline_read, self._lifeline = os.pipe()
         self._signals = Signals()
         self._stop_by: float | None = None  # draining since a signal; then the end of the drain
         self._is_quiet = False  # takes no new work, since TSTP
@@ -95,7 +95,7 @@ class Worker:
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
         sys.setswitchinterval(SWITCH_S)
-        linux.become_subreaper()
+        kernel.adopt_orphans()
         self._signals.listen()
         self._add(self._signals.descriptor, self._obey)
         self._add(self._mailbox.descriptor, self._read_mail)
@@ -474,12 +474,14 @@ class Worker:
     def watch(self, executor: Executor) -> None:
         """Hear what an executor says, and when it dies."""
         self._add(executor.ours.fileno(), lambda: self._pool.readable(executor))
-        self._add(executor.pidfd, lambda: self._pool.died(executor))
+        if executor.process is not None and executor.process.descriptor >= 0:
+            self._add(executor.process.descriptor, lambda: self._pool.died(executor))
 
     def unwatch(self, executor: Executor) -> None:
         """It is dead, or of no more interest."""
         self._selector.unregister(executor.ours.fileno())
-        self._selector.unregister(executor.pidfd)
+        if executor.process is not None and executor.process.descriptor >= 0:
+            self._selector.unregister(executor.process.descriptor)
 
     def _add(self, descriptor: int, react: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, react)

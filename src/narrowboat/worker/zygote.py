@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
+from .. import kernel
 from ..core.runnable import ZYGOTE_MARK
 from ..executor import wire
 from .executors import Executor, ProtocolViolation
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", kernel.PORTABLE)
 _PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.executor.zygote import main; main()"
 
@@ -44,22 +45,28 @@ class Zygote:
         theirs.close()
         self.control.setblocking(False)
         self.pid = self._process.pid
-        self.pidfd = os.pidfd_open(self.pid)
+        self.watched = kernel.Process(self.pid)
+        self.has_hung_up = False
 
     def ask_for(self, executor: Executor) -> None:
         """Ask for a fork; the answer is a Forked or ForkFailed with this executor's request number."""
         frame = wire.encode(wire.Fork(executor.request, executor.kind.memory, executor.kind.concurrency))
-        socket.send_fds(self.control, [frame], [executor.theirs.fileno(), executor.last_words])
+        self.control.send_with(frame, [executor.theirs.fileno(), executor.last_words])
+        if not kernel.CAN_TAKE_BACK:
+            executor.theirs.close()  # so that the end of the executor is the end of its channel
 
     def read(self) -> list[tuple[wire.FromZygote, int]]:
         """Frames that are there, each with the descriptor that came along, or -1."""
         frames: list[tuple[wire.FromZygote, int]] = []
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self.control, wire.MAX_FRAME, 1)
-            except (BlockingIOError, ConnectionResetError):
+                data, descriptors = self.control.recv_with(wire.MAX_FRAME, 1)
+            except BlockingIOError:
                 return frames
+            except ConnectionResetError:
+                data, descriptors = b"", []
             if not data:
+                self.has_hung_up = True
                 return frames
             try:
                 frames.append((wire.from_zygote.decode(data), descriptors[0] if descriptors else -1))
@@ -67,18 +74,21 @@ class Zygote:
                 raise ProtocolViolation(str(error)) from error
 
     def reap(self) -> int | None:
-        """The exit code if it has ended."""
+        """The exit code if it has ended, or is about to."""
+        if self.has_hung_up:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
         return self._process.poll()
 
     def kill(self) -> None:
-        """End it now; its pidfd tells when it is dead."""
+        """End it now; that it is dead is told as that of executors is."""
         self._process.kill()
 
     def close(self) -> None:
-        """Let it go: it ends when its control socket does."""
+        """Let it go. It stays only where nobody else would take in the executors that it leaves."""
         self.control.close()
-        os.close(self.pidfd)
-        if self._process.poll() is None:
+        self.watched.close()
+        if kernel.ADOPTS_ORPHANS and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 

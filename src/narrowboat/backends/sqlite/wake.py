@@ -6,7 +6,6 @@ So after an event `PRAGMA data_version` is looked at again and again, more seldo
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import sqlite3
@@ -18,9 +17,9 @@ from math import inf
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ... import kernel
+
 T = TypeVar("T")
-_IN_MODIFY, _IN_CLOEXEC, _IN_NONBLOCK = 0x2, 0o2000000, 0o4000
-_libc = ctypes.CDLL(None, use_errno=True)
 STRETCH = 0.7  # the next look comes after this part of the time since the event
 GIVE_UP_S = 0.5  # after an event without a visible change: it was rolled back, or a checkpoint
 UNDER_WAY_S = 0.05  # for how long a commit may have been under way when a sleep begins
@@ -73,8 +72,8 @@ class Bell:
         until = time.monotonic() + timeout_s
         version = _version(connection)
         seen = look()
-        watch = _inotify(self._log)  # opened for each sleep: a user may have only 128 of them
-        nudge, nudger = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        watch = kernel.watch_file(self._log)  # opened for each sleep: a user may have only 128 of them
+        nudge, nudger = os.pipe()
         with self._lock:
             self._sleepers[nudger] = sleeper
         wakers = [nudge] if watch is None else [nudge, watch]
@@ -163,17 +162,3 @@ def _wait(wakers: list[int], seconds: float) -> bool:
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return version
-
-
-def _inotify(path: Path) -> int | None:
-    """A descriptor that becomes readable when the file is written to; None where that cannot be had."""
-    try:
-        descriptor: int = _libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
-    except AttributeError:  # not Linux
-        return None
-    if descriptor < 0:
-        return None
-    if _libc.inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) < 0:
-        os.close(descriptor)
-        return None
-    return descriptor

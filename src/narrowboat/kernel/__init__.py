@@ -1,0 +1,56 @@
+"""What the operating system offers to workers: all of it on Linux, the portable part elsewhere.
+
+NARROWBOAT_PORTABLE=1 takes the portable part on Linux, too, as the tests do for the sake of other systems.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PORTABLE = "NARROWBOAT_PORTABLE"
+
+if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
+    from .linux import ADOPTS_ORPHANS as ADOPTS_ORPHANS
+    from .linux import CAN_TAKE_BACK as CAN_TAKE_BACK
+    from .linux import DIES_BY_SIGNAL as DIES_BY_SIGNAL
+    from .linux import LIMITS_MEMORY as LIMITS_MEMORY
+    from .linux import MISSING as MISSING
+    from .linux import Channel as Channel
+    from .linux import Process as Process
+    from .linux import adopt_orphans as adopt_orphans
+    from .linux import boot as boot
+    from .linux import call_me as call_me
+    from .linux import die_with as die_with
+    from .linux import limit_memory as limit_memory
+    from .linux import offer_to_oom_killer as offer_to_oom_killer
+    from .linux import open_descriptors as open_descriptors
+    from .linux import pair as pair
+    from .linux import pid_namespace as pid_namespace
+    from .linux import private_bytes as private_bytes
+    from .linux import reap as reap
+    from .linux import scratch as scratch
+    from .linux import started as started
+    from .linux import watch_file as watch_file
+else:
+    from .portable import ADOPTS_ORPHANS as ADOPTS_ORPHANS
+    from .portable import CAN_TAKE_BACK as CAN_TAKE_BACK
+    from .portable import DIES_BY_SIGNAL as DIES_BY_SIGNAL
+    from .portable import LIMITS_MEMORY as LIMITS_MEMORY
+    from .portable import MISSING as MISSING
+    from .portable import Channel as Channel
+    from .portable import Process as Process
+    from .portable import adopt_orphans as adopt_orphans
+    from .portable import boot as boot
+    from .portable import call_me as call_me
+    from .portable import die_with as die_with
+    from .portable import limit_memory as limit_memory
+    from .portable import offer_to_oom_killer as offer_to_oom_killer
+    from .portable import open_descriptors as open_descriptors
+    from .portable import pair as pair
+    from .portable import pid_namespace as pid_namespace
+    from .portable import private_bytes as private_bytes
+    from .portable import reap as reap
+    from .portable import scratch as scratch
+    from .portable import started as started
+    from .portable import watch_file as watch_file

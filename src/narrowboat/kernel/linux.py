@@ -1,0 +1,195 @@
+"""Linux: the few calls to the kernel that Python has no name for, and what /proc tells."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import socket
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+ADOPTS_ORPHANS = True  # executors that outlive their zygote become children of the worker
+CAN_TAKE_BACK = True  # a second handle on a channel's far end sees whole messages
+DIES_BY_SIGNAL = True  # `die_with` needs no thread, and works while a task holds the interpreter
+LIMITS_MEMORY = True
+MISSING = ""  # for people: what this system cannot do
+
+_PR_SET_CHILD_SUBREAPER = 36
+_F_SETSIG = 10
+_IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Channel(socket.socket):
+    """A SOCK_SEQPACKET socket: what is sent is received as one message. `is_ahead`: one was read, but not yet given."""
+
+    is_ahead = False
+
+    def send_with(self, data: bytes, descriptors: Sequence[int]) -> None:
+        """Send a message and open files."""
+        socket.send_fds(self, [data], descriptors)
+
+    def recv_with(self, limit: int, most: int) -> tuple[bytes, list[int]]:
+        """A message and the open files that came along."""
+        data, descriptors, _, _ = socket.recv_fds(self, limit, most)
+        return data, descriptors
+
+
+def pair(room: int) -> tuple[Channel, Channel]:
+    """Two connected ends, each with room for so many bytes."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+    one, other = ends
+    return Channel(fileno=one.detach()), Channel(fileno=other.detach())
+
+
+class Process:
+    """Another process. descriptor: readable when it is dead."""
+
+    def __init__(self, pid: int, descriptor: int = -1) -> None:
+        self.pid = pid
+        self.descriptor = os.pidfd_open(pid) if descriptor < 0 else descriptor
+
+    def signal(self, number: int) -> None:
+        """A dead process is no error."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.descriptor, number)
+
+    def close(self) -> None:
+        """Give up the descriptor."""
+        os.close(self.descriptor)
+
+
+def adopt_orphans() -> None:
+    """Make orphans below this process its children, so that executors outlive their zygote in good order."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
+    """Take in a dead child: its pid and exit code (minus a signal number), or None when there is none.
+
+    What it left in its session is killed first: while the zombie is there, its number cannot have become
+    another process group. A child in `spare` is only named.
+    """
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    pid = found.si_pid
+    if pid in spare:
+        return pid, None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return pid, os.waitstatus_to_exitcode(status)
+
+
+def die_with(lifeline: int) -> None:
+    """Have the kernel kill this process when the last writer of a pipe is gone.
+
+    The worker holds the only write end. Unlike PR_SET_PDEATHSIG this does not depend on who the parent is,
+    and unlike a thread that reads it works while the task holds the interpreter. The signal belongs to an
+    open file, and forks share those, so each process opens the pipe again for itself.
+    """
+    mine = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.dup2(mine, lifeline, inheritable=False)
+    os.close(mine)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    try:
+        gone = os.read(lifeline, 1) == b""
+    except BlockingIOError:
+        gone = False
+    if gone:
+        os._exit(0)
+
+
+def open_descriptors() -> list[int]:
+    """The open files of this process, among them perhaps the one of the look itself."""
+    return [int(name) for name in os.listdir("/proc/self/fd")]
+
+
+def limit_memory(extra: int) -> None:
+    """Let this process take `extra` bytes of private memory beyond what it has now.
+
+    RLIMIT_DATA is close to what people mean; RLIMIT_AS also catches shared anonymous memory, but counts
+    reserved address space, so it is set wide.
+    """
+    with open("/proc/self/statm") as statm:
+        fields = statm.read().split()
+    page = resource.getpagesize()
+    data = int(fields[5]) * page + extra
+    space = int(fields[0]) * page + 2 * extra + 512 * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+
+
+def offer_to_oom_killer() -> None:
+    """When the machine runs out of memory, an executor goes before the worker does: that costs one attempt."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("500")
+
+
+def call_me(name: str) -> None:
+    """Set the name that ps and top show for this process (15 characters)."""
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
+
+
+def scratch(name: str) -> int:
+    """An open file without a place in any folder."""
+    return os.memfd_create(name, os.MFD_CLOEXEC)
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that a process shares with no other; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def boot() -> str:
+    """Stands for this run of this machine; empty when it cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> int:
+    """Pids mean the same only within one of these."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def started(pid: int) -> int | None:
+    """When a process began, in clock ticks since boot; None if there is none, or only its zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def watch_file(path: Path) -> int | None:
+    """A descriptor that becomes readable when the file is written to; None where that cannot be had."""
+    descriptor: int = _libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
+    if descriptor < 0:
+        return None
+    if _libc.inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) < 0:
+        os.close(descriptor)
+        return None
+    return descriptor
