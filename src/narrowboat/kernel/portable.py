@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ MISSING = (
 
 _HEADER = struct.Struct("!I")
 _CHUNK = 256 * 1024
+_MOST_DESCRIPTORS = 4  # that travel with one message
 _PATIENCE_S = 5.0  # for the far end to take the rest of a message
 _SIGNALS = (signal.SIGALRM, signal.SIGUSR1)  # their handlers raise, which must not tear a message apart
 
@@ -78,13 +80,13 @@ class Channel:
         self._send(data, descriptors)
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
-        """One message of at most `limit` bytes; empty at the end. Raises BlockingIOError, ConnectionResetError."""
+        """One message; empty at the end. Raises BlockingIOError, ConnectionResetError, OSError past `limit` bytes."""
         while (size := self._whole()) is None:
             if self._is_over:
                 return b""
             self._fill(flags & socket.MSG_DONTWAIT)
             if len(self._unread) >= _HEADER.size and _HEADER.unpack_from(self._unread)[0] > limit:
-                raise ConnectionResetError("a message is too large")
+                raise OSError(errno.EMSGSIZE, "a message is too large")
         data = bytes(self._unread[_HEADER.size : size])
         if not flags & socket.MSG_PEEK:
             del self._unread[:size]
@@ -103,8 +105,11 @@ class Channel:
         return size if len(self._unread) >= size else None
 
     def _fill(self, flags: int) -> None:
-        data, descriptors, _, _ = socket.recv_fds(self._socket, _CHUNK, 4, flags)
-        self._descriptors.extend(descriptors)
+        # Not socket.recv_fds, which takes flags and passes none of them on.
+        data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4), flags)
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self._descriptors.extend(memoryview(content[: len(content) // 4 * 4]).cast("i"))
         self._unread += data
         self._is_over = not data
 

@@ -143,6 +143,8 @@ class Executor:
                 break
             except ConnectionResetError:
                 data = b""
+            except OSError as error:
+                raise ProtocolViolation(str(error)) from error
             if not data:
                 self.has_hung_up = True
                 break

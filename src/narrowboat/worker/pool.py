@@ -145,7 +145,7 @@ class Pool:
 
     def _give_ahead(self, held: Held, kind: Kind) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        ahead = self.pace.ahead(held.claim.task) if kernel.CAN_TAKE_BACK else 0
+        ahead = self.pace.ahead(held.claim.task)
         if ahead == 0:
             return False
         fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
@@ -297,7 +297,8 @@ class Pool:
         self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
 
     def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
-        self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
+        if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
+            self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
         is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
         if not executor.is_retiring and (is_spoilt or self._wear.is_worn(executor)):
             self._retire(executor)
