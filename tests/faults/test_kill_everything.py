@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from narrowboat import kernel
 from narrowboat.core.states import FINAL, State
 from tests.support.processes import WorkerProcess, is_alive, running_worker, wait_for
 
@@ -119,7 +118,7 @@ def test_a_killed_zygote_costs_no_attempt(harbour: Harbour) -> None:
         assert worker.stop() == 0
 
 
-@pytest.mark.skipif(not kernel.DIES_BY_SIGNAL, reason="the portable part cannot kill what holds the interpreter")
+@pytest.mark.linux
 def test_executors_die_with_their_worker_even_without_a_zygote(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
         job = harbour.module.spin_in_c.enqueue(str(harbour.folder / "spins"))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from narrowboat import kernel
 from narrowboat.backends.whereabouts import OLD_S, Health, Note
 from narrowboat.core.states import State
 from tests.support.processes import ROOT, is_alive, running_worker, wait_for
@@ -170,7 +169,7 @@ def test_a_worker_whose_main_loop_hangs_ends_itself(harbour: Harbour) -> None:
     assert "_turn" in done.stderr, "the stack says where it hung"
 
 
-@pytest.mark.skipif(not kernel.LIMITS_MEMORY, reason="oom_score_adj is Linux's")
+@pytest.mark.linux
 def test_executors_go_first_when_memory_is_short(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
         harbour.module.who.enqueue().wait(10)

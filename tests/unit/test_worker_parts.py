@@ -30,7 +30,6 @@ from narrowboat.worker.verdict import verdict
 from narrowboat.worker.zygote import clean_environment
 
 tokens = itertools.count(1)
-whole_messages = pytest.mark.skipif(not kernel.CAN_TAKE_BACK, reason="the portable part takes nothing back")
 
 
 def held(job_id: str = "t:1", task: str = "t", queue: str = "q", concurrency: int = 0) -> Held:
@@ -182,7 +181,7 @@ def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
     assert ledger.is_empty
 
 
-@whole_messages
+@pytest.mark.linux
 def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
     executor = Executor(1, Kind(None, 0))
     jobs = [held(f"t:{number}") for number in range(5)]
@@ -193,7 +192,7 @@ def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
     executor.close()
 
 
-@whole_messages
+@pytest.mark.linux
 def test_an_executor_with_a_full_socket_takes_no_more() -> None:
     executor = Executor(1, Kind(None, 0))
     count = 0

@@ -1,0 +1,18 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from narrowboat.kernel import PORTABLE
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, by name, what the portable part cannot do."""
+    if os.environ.get(PORTABLE) == "1":
+        left_out = [item for item in items if item.get_closest_marker("linux")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        print("\nonly Linux can do these:", *(item.nodeid for item in left_out), sep="\n  ")
