@@ -14,6 +14,8 @@ import narrowboat
 from docs.generate import PAGES
 from tests.support.processes import ROOT, running_worker
 
+from . import pages
+
 MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -30,6 +32,31 @@ def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     with running_worker("shop:app", url, tmp_path, "-n", "1"):
         done = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("Hello, Ada!Hello, Ada!\n", "")
+
+
+RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
+    assert pages.Session(tmp_path).run(page) > 0
+
+
+def test_the_guides_are_among_the_pages_that_are_run() -> None:
+    guides = {"async", "changing-a-task", "development", "enqueueing", "hooks", "testing", "the-talk", "workers"}
+    assert {f"{name}.md" for name in guides} <= {page.name for page in RUN}
+
+
+def test_the_runner_of_pages_sees_what_is_wrong(tmp_path: Path) -> None:
+    for text in ("$ echo a\nb", "$ exit 3", "$ echo a\n...b", "$ sleep 60 &\nnever"):
+        page = tmp_path / "page.md"
+        page.write_text(f"```console\n{text}\n```\n")
+        session = pages.Session(tmp_path)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError):
+            patch.setattr(pages, "PATIENCE_S", 0.3)
+            session.run(page)
+    page.write_text("```console\n$ printf 'a\\nbcd\\ne\\n'\na\nb...d\n...\n$ exit 3  # status 3\n```\n")
+    assert pages.Session(tmp_path).run(page) == 1
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.name)

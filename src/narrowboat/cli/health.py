@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..core.units import many
 from .common import ago, json_option, say, say_json
 
 
@@ -26,7 +27,7 @@ def command(ready: bool, pid: int | None, as_json: bool) -> None:
             alive = "alive" if worker.is_alive(now()) else f"stuck: its main loop last turned {ago(worker.turned_at)}"
             contact = "in contact" if worker.contact_at is not None else "out of reach"
             say(
-                f"worker {worker.pid} of {worker.app}: {alive}, {worker.state}, {worker.running} jobs running, "
+                f"worker {worker.pid} of {worker.app}: {alive}, {worker.state}, {many(worker.running, 'job')} running, "
                 f"backend {contact} ({worker.location})"
             )
     if not found:

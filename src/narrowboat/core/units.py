@@ -66,6 +66,11 @@ def in_words(duration_s: float) -> str:
     return f"{duration_s / 86400:.0f} d"
 
 
+def many(count: int, what: str) -> str:
+    """A number of things for people: "1 job", "2 jobs"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def bytes_in_words(count: int) -> str:
     """A size for people: "640 B", "12 KiB", "3.5 MiB"."""
     if count < 1024:

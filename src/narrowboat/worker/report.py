@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..core.units import in_words
+from ..core.units import in_words, many
 from .pool import Pool
 
 MOST_JOBS = 50
@@ -15,11 +15,11 @@ def report(pool: Pool, state: str, up_s: float, contact: str) -> str:
     now = time.monotonic()
     lines = [
         f"{state} for {in_words(up_s)}; backend {contact}; "
-        f"{pool.used():g} of {pool.slots} slots used, {len(pool.hand)} jobs in hand",
+        f"{pool.used():g} of {many(pool.slots, 'slot')} used, {many(len(pool.hand), 'job')} in hand",
     ]
     for executor in pool.executors:
         kind = f"up to {executor.kind.concurrency} at a time" if executor.kind.concurrency else "one at a time"
-        notes = [kind, f"{executor.begun} jobs so far", f"{executor.unbegun} ahead"]
+        notes = [kind, f"{many(executor.begun, 'job')} so far", f"{executor.unbegun} ahead"]
         if executor.is_retiring:
             notes.append("about to end")
         lines.append(f"  executor {executor.pid}: {', '.join(notes)}")

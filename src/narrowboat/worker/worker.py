@@ -22,6 +22,7 @@ from ..core.errors import NarrowboatError
 from ..core.job import Claim, Progress
 from ..core.outcome import Crashed, Outcome, Released
 from ..core.task import Manifest, TaskSpec, unknown_task
+from ..core.units import many
 from .appetite import Appetite
 from .banner import banner, doubts, facts
 from .courier import Courier
@@ -109,6 +110,7 @@ class Worker:
             log.warning("the app's code names its backend (%s); this worker uses its own", redacted(manifest.url))
         try:
             self._backend.publish(self._info, manifest)
+            self._link.contact.made()
             self._introduce(manifest)
             for service in self._services:
                 service.start()
@@ -170,7 +172,7 @@ class Worker:
             held.spec = self._spec(held.claim)
         self._heartbeat.requests.put(Publish(self._info, manifest))
         self._is_hungry = True
-        log.info("moved over to the new code: %d tasks", len(manifest.tasks))
+        log.info("moved over to the new code: %s", many(len(manifest.tasks), "task"))
 
     def _health(self) -> Health:
         manifest = self._nursery.manifest

@@ -121,4 +121,5 @@ def _attempt(settlement: Settlement, job: Held, now: float) -> tuple[object, ...
     error = None if settlement.error is None else codec.encode(settlement.error).decode()
     logs = codec.encode(settlement.logs).decode() if settlement.logs else "[]"
     number = job.errors + job.crashes + 1
-    return (job.ord, number, settlement.outcome, job.ran_by, _started_at(settlement, job, now), now, error, logs)
+    began = _started_at(settlement, job, now)
+    return (job.ord, job.ord, number, settlement.outcome, job.ran_by, began, now, error, logs)
