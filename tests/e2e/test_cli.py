@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.cli import COMMANDS
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import NewJob
-from tests.support.processes import WorkerProcess, running_worker, wait_for
+from tests.support.processes import WorkerProcess, is_alive, named_below, running_worker, wait_for
 
 SHOP = '''
 import logging, time
@@ -186,6 +188,111 @@ def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
     assert [job["id"] for job in shell.json("jobs", "--limit", "4", "--after", cursor)] == ids[1::-1]
     said = shell.run("queues")
     assert "no worker consumes it; no worker knows shop.add" in said
+
+
+def test_config_says_where_each_value_comes_from(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shell.folder / "pyproject.toml").write_text(
+        '[tool.narrowboat]\napp = "shop:app"\nslots = 3\nqueues = ["default", "slow=1"]\ndrain = "5s"\n'
+    )
+    monkeypatch.setenv("NARROWBOAT_DRAIN", "7s")
+    found = {setting["name"]: (setting["value"], setting["origin"]) for setting in shell.json("config")}
+    assert found["url"] == (shell.url, "default")
+    assert found["app"] == ("shop:app", "pyproject.toml")
+    assert found["queues"] == ("default,slow=1", "pyproject.toml")
+    assert found["drain"] == (7.0, "environment, NARROWBOAT_DRAIN")
+    assert found["lease"] == (30.0, "default")
+    said = shell.run("config")
+    assert any(line.split() == ["slots", "3", "pyproject.toml", "NARROWBOAT_SLOTS"] for line in said.splitlines())
+    with running_worker("shop:app", shell.url, shell.folder, "--slots", "1") as worker:
+        facts = json.loads(worker.output().splitlines()[0])
+        assert "drains for 7.0 s" in facts["worker"] and facts["queues"] == "default, slow"
+        assert facts["slots"] == "1", "a flag wins"
+
+
+def test_a_setting_that_cannot_be_is_named_with_its_place(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = shell.folder / "pyproject.toml"
+    project.write_text("[tool.narrowboat]\nslotz = 3\n")
+    assert "[tool.narrowboat] has no slotz: did you mean slots?" in shell.run("config", status=2)
+    project.write_text('[tool.narrowboat]\nlease = "soon"\n')
+    assert "[tool.narrowboat] lease = 'soon'" in shell.run("worker", "shop:app", status=2)
+    project.write_text("[tool.narrowboat\n")
+    assert "pyproject.toml cannot be read" in shell.run("config", status=2)
+    project.write_text("")
+    monkeypatch.setenv("NARROWBOAT_SLOTS", "many")
+    assert "NARROWBOAT_SLOTS = 'many'" in shell.run("worker", "shop:app", status=2)
+    assert "Did you mean '--slots'?" in shell.run("worker", "shop:app", "--slot", "2", status=2)
+    assert "which app?" in shell.run("worker", status=2)
+
+
+def test_a_queue_that_no_task_goes_to_is_pointed_out(shell: Shell) -> None:
+    with shell.worker("-q", "default,slwo") as worker:
+        said = "no task of the app goes to the queue slwo: did you mean slow?"
+        wait_for("the warning", lambda: said in worker.output())
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(shell: Shell, name: str) -> None:
+    script = shell.run("completion", name)
+    assert f"_NARROWBOAT_COMPLETE={name}_complete" in script
+
+
+def complete(shell: Shell, line: str) -> list[str]:
+    """What bash would offer for the last word of a line."""
+    words = line.split(" ")
+    code = (
+        f'eval "$(narrowboat completion bash)"; COMP_WORDS=({" ".join(word or chr(34) * 2 for word in words)}); '
+        f"COMP_CWORD={len(words) - 1}; _narrowboat_completion narrowboat; echo ${{COMPREPLY[@]}}"
+    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", code], cwd=shell.folder, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_tasks(shell: Shell, served: WorkerProcess) -> None:
+    assert complete(shell, "narrowboat que") == ["queues"]
+    assert complete(shell, "narrowboat worker --max-m") == ["--max-memory"]
+    assert complete(shell, "narrowboat enqueue shop.") == ["shop.add", "shop.fail", "shop.slow"]
+    assert complete(shell, "narrowboat completion ") == ["bash", "zsh", "fish"]
+
+
+def test_dev_runs_worker_and_web_together_and_shows_both(shell: Shell) -> None:
+    log = shell.folder / "dev.log"
+    web = f"{sys.executable} -u -c \"import os, time; print('web uses', os.environ['NARROWBOAT_URL']); time.sleep(60)\""
+    with log.open("wb") as output:
+        dev = subprocess.Popen(
+            [sys.executable, "-m", "narrowboat.cli", "dev", "shop:app", "--web", web],
+            cwd=shell.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(
+            "both", lambda: "drains for" in log.read_text() and f"web    | web uses {shell.url}" in log.read_text()
+        )
+        shell.run("enqueue", "shop.add", "a=1", "--wait", "20s")
+        (shell.folder / "shop.py").write_text(SHOP.replace("return a + b", "return a * 100"))
+        wait_for("the new code", lambda: "moved over to the new code: 3 tasks" in log.read_text())
+        assert shell.run("enqueue", "shop.add", "a=1", "--wait", "20s").splitlines()[-1] == "100"
+        (shell.folder / "shop.py").write_text("def broken(")
+        wait_for("the error", lambda: "the old code stays" in log.read_text())
+        assert shell.run("enqueue", "shop.add", "a=2", "--wait", "20s").splitlines()[-1] == "200"
+        workers = named_below(dev.pid, "nb-zygote")
+        dev.send_signal(signal.SIGINT)
+        assert dev.wait(20) == 0
+        assert workers and not any(is_alive(pid) for pid in workers)
+    finally:
+        dev.kill()
+        dev.wait()
+
+
+def test_dev_ends_when_one_of_both_does(shell: Shell) -> None:
+    failing = f"{sys.executable} -c 'raise SystemExit(3)'"
+    assert "web ended with status 3" in shell.run("dev", "shop:app", "--web", failing, status=1)
+    assert "web cannot be started" in shell.run("dev", "shop:app", "--web", "/no/such/program", status=1)
+    assert "which app?" in shell.run("dev", status=2)
 
 
 def test_why_always_has_an_answer(shell: Shell) -> None:

@@ -13,7 +13,7 @@ from typing import IO
 import click
 
 from .common import url_option
-from .settings import find_all
+from .settings import find_all, setting_options
 
 COLOURS = {"worker": "cyan", "web": "magenta"}
 HINT = (
@@ -24,9 +24,9 @@ HINT = (
 @click.command("dev")
 @click.argument("app", required=False)
 @click.option("--web", metavar="COMMAND", help="Your web server, run beside the worker.")
-@click.option("-n", "--slots", type=int, default=2, show_default=True, help="Executors.")
+@setting_options("queues", "slots")
 @url_option
-def command(app: str | None, web: str | None, slots: int, url: str | None) -> None:
+def command(app: str | None, web: str | None, queues: str | None, slots: str | None, url: str | None) -> None:
     """Run a worker for APP that moves over to new code as files change, and your web server, in one terminal.
 
     Both get the same backend. Ctrl-C ends both; when one ends by itself, so does the other.
@@ -41,7 +41,9 @@ def command(app: str | None, web: str | None, slots: int, url: str | None) -> No
     click.echo(f"backend {redacted(where)} ({origin}); narrowboat queues, jobs and why show what goes on")
     if web is None:
         click.echo(HINT)
-    worker = [sys.executable, "-m", "narrowboat.cli", "worker", target, "--reload", "-n", str(slots)]
+    worker = [sys.executable, "-m", "narrowboat.cli", "worker", target, "--reload"]
+    for flag, value in (("--queues", queues), ("--slots", slots)):
+        worker += [flag, value] if value is not None else []
     commands = {"worker": [*worker, "--log-format", "human", "--drain", "5s"]}
     if web is not None:
         commands["web"] = shlex.split(web)
@@ -94,6 +96,7 @@ def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
 def _show(name: str, output: IO[str], over: threading.Event) -> None:
     """Each line with the name of who wrote it."""
     prefix = click.style(f"{name:<6} |", fg=COLOURS[name])
-    for line in output:
-        click.echo(f"{prefix} {line.rstrip()}")
+    with output:
+        for line in output:
+            click.echo(f"{prefix} {line.rstrip()}")
     over.set()  # it has ended

@@ -8,11 +8,23 @@ import click
 import msgspec
 
 from ..core import codec
-from .common import json_option, say, say_json, url_option
+from ..core.errors import NarrowboatError
+from .common import backend_of, json_option, say, say_json, url_option
+
+
+def _tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For completion in a shell: the tasks that workers have published."""
+    try:
+        backend = backend_of(context.params.get("url"))
+        names = backend.published()
+        backend.close()
+    except NarrowboatError:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 @click.command("enqueue")
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.argument("arguments", nargs=-1)
 @click.option("-q", "--queue", help="Queue; needed only for a task that no worker has published.")
 @click.option("--wait", metavar="TIME", help="Wait for the end, at most so long, and print the result.")
