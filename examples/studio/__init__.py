@@ -1,7 +1,9 @@
-"""The studio: a photo goes in by a web form, a worker makes its thumbnails and a WebP.
+"""The studio: photos become thumbnails, orders become invoices, a newsletter becomes letters, all done by a worker.
 
 Worker: `narrowboat worker examples.studio:app` · web: `uvicorn examples.studio.web:web`
 """
 
 from . import images as images
+from . import invoices as invoices
+from . import letters as letters
 from .app import app as app

@@ -1,4 +1,4 @@
-"""`make demo`: starts web and worker, sends the sample photos through them, and checks what comes back."""
+"""`make demo`: starts web, worker and a practice mail server, sends work through them, and checks what comes back."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from PIL import Image, ImageChops, ImageStat
 
 from .app import DATA
+from .inbox import letters
 from .samples import samples
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
+READERS = 40
+FORM = "application/x-www-form-urlencoded"
 EXPECTED = {"160 px": (160, "JPEG"), "480 px": (480, "JPEG"), "1080 px": (1080, "JPEG"), "WebP": (1600, "WEBP")}
 
 
@@ -39,31 +43,19 @@ def main() -> int:
     photos = samples(DATA / "samples")
     port = int(os.environ.get("PORT", "0")) or free_port()
     url = os.environ.get("NARROWBOAT_URL") or f"sqlite:///{DATA / 'studio.db'}"
-    children: list[subprocess.Popen[bytes]] = []
+    children: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        children.append(
-            start(
-                "web",
-                [
-                    sys.executable,
-                    "-m",
-                    "uvicorn",
-                    "examples.studio.web:web",
-                    "--port",
-                    str(port),
-                    "--log-level",
-                    "warning",
-                ],
-                url,
-            )
-        )
-        children.append(start("worker", [sys.executable, "-m", "narrowboat.cli", "worker", "examples.studio:app"], url))
+        for name, words in programs(port).items():
+            children[name] = start(name, [sys.executable, "-m", *words], url)
         until(lambda: is_up(port), children, "the web server")
         until(lambda: "drains for" in (DATA / "worker.log").read_text(), children, "the worker")
-        print(f"web and worker are up: http://127.0.0.1:{port}/\n")
+        until(lambda: "practice mail server on" in (DATA / "mail.log").read_text(), children, "the mail server")
+        print(f"web, worker and a practice mail server are up: http://127.0.0.1:{port}/\n")
         for photo in photos:
-            send(photo, port, is_shown)
-        print(f"\nall {len(photos)} photos came back right; logs and results are in {DATA.relative_to(ROOT)}")
+            send_photo(photo, port, is_shown)
+        send_invoice(port, is_shown)
+        send_newsletter(port, is_shown)
+        print(f"\nall came back right; logs and results are in {DATA.relative_to(ROOT)}")
         if stays:
             print(f"open http://127.0.0.1:{port}/ and try your own; Ctrl-C ends it")
             until(lambda: False, children, "Ctrl-C", limit_s=float("inf"))
@@ -77,31 +69,72 @@ def main() -> int:
     return 0
 
 
-def send(photo: Path, port: int, is_shown: bool) -> None:
-    """Upload one photo, follow it to its end, and check its results. Raises Failed."""
-    began = time.monotonic()
+def programs(port: int) -> dict[str, list[str]]:
+    """What runs: name -> module and its words."""
+    return {
+        "web": ["uvicorn", "examples.studio.web:web", "--port", str(port), "--log-level", "warning"],
+        "worker": ["narrowboat.cli", "worker", "examples.studio:app", "--log-format", "human"],
+        "mail": ["examples.studio.inbox"],
+    }
+
+
+def send_photo(photo: Path, port: int, is_shown: bool) -> None:
+    """Upload one photo and check its results. Raises Failed."""
     kind, body = form_with(photo)
-    status, answer = ask(port, "POST", "/photos", body, {"Content-Type": kind})
-    answered = time.monotonic() - began
-    if status != 202:
-        raise Failed(f"{photo.name}: status {status}, {answer}")
-    while True:
-        _, job = ask(port, "GET", answer["status"])
-        bar(photo.name, job, is_shown)
-        if job["finished"]:
-            break
-        if time.monotonic() - began > LIMIT_S:
-            raise Failed(f"{photo.name} did not end in {LIMIT_S:.0f} s; see `narrowboat why {job['id']}`")
-        time.sleep(0.05)
-    if job["state"] != "succeeded":
-        raise Failed(f"{photo.name}: {job['words']}")
-    print(f"  {photo.name}: answered after {answered:.2f} s, ready after {time.monotonic() - began:.2f} s")
+    job = follow(photo.name, port, "/photos", body, kind, is_shown)
     for result in job["results"]:
         path = DATA / "results" / Path(result["url"]).name
         check(photo, path, result)
         print(f"    {path.relative_to(ROOT)}  {result['width']} x {result['height']}  {result['size'] // 1024} KB")
     if {result["label"] for result in job["results"]} != set(EXPECTED):
         raise Failed(f"{photo.name}: results are missing")
+
+
+def send_invoice(port: int, is_shown: bool) -> None:
+    """Order something and check the PDF. Raises Failed."""
+    order = {"customer": "Ada Lovelace", "what": "A week on the canal", "quantity": "2", "price": "640"}
+    job = follow("invoice", port, "/invoices", urlencode(order).encode(), FORM, is_shown)
+    [result] = job["results"]
+    path = DATA / "results" / Path(result["url"]).name
+    content = path.read_bytes()
+    if not content.startswith(b"%PDF-") or b"pdfuaid:part" not in content or result["label"].encode() not in content:
+        raise Failed(f"{path.name} is no accessible PDF with the title {result['label']}")
+    print(f"    {path.relative_to(ROOT)}  {result['detail']}")
+
+
+def send_newsletter(port: int, is_shown: bool) -> None:
+    """Write to forty readers and count the letters that come in. Raises Failed."""
+    subject = f"The locks are open again ({secrets.token_hex(3)})"
+    news = {"subject": subject, "text": "Spring is here.", "readers": str(READERS)}
+    began = time.monotonic()
+    follow("newsletter", port, "/newsletters", urlencode(news).encode(), FORM, is_shown)
+    expected = sorted(f"reader-{number:03}@example.com" for number in range(1, READERS + 1))
+    while (taken := sorted(to for found in letters() if found["subject"] == subject for to in found["to"])) != expected:
+        if time.monotonic() - began > LIMIT_S:
+            raise Failed(f"{len(taken)} of {READERS} letters came in in {LIMIT_S:.0f} s")
+        time.sleep(0.05)
+    print(f"    {READERS} letters in the practice inbox after {time.monotonic() - began:.2f} s, one for each reader")
+
+
+def follow(name: str, port: int, path: str, body: bytes, kind: str, is_shown: bool) -> dict[str, Any]:
+    """Send a form and follow its job to its end. Raises Failed."""
+    began = time.monotonic()
+    status, answer = ask(port, "POST", path, body, {"Content-Type": kind})
+    answered = time.monotonic() - began
+    if status != 202:
+        raise Failed(f"{name}: status {status}, {answer}")
+    while True:
+        _, job = ask(port, "GET", answer["status"])
+        bar(name, job, is_shown)
+        if job["finished"]:
+            break
+        if time.monotonic() - began > LIMIT_S:
+            raise Failed(f"{name} did not end in {LIMIT_S:.0f} s; see `narrowboat why {job['id']}`")
+        time.sleep(0.05)
+    if job["state"] != "succeeded":
+        raise Failed(f"{name}: {job['words']}")
+    print(f"  {name}: answered after {answered:.2f} s, ready after {time.monotonic() - began:.2f} s")
+    return job
 
 
 def check(photo: Path, path: Path, result: dict[str, Any]) -> None:
@@ -162,12 +195,12 @@ def start(name: str, command: list[str], url: str) -> subprocess.Popen[bytes]:
         )
 
 
-def stop(children: list[subprocess.Popen[bytes]]) -> None:
+def stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
     """End what was started, kindly first."""
-    for child in children:
+    for child in children.values():
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
-    for child in children:
+    for child in children.values():
         try:
             child.wait(30)
         except subprocess.TimeoutExpired:
@@ -176,12 +209,12 @@ def stop(children: list[subprocess.Popen[bytes]]) -> None:
 
 
 def until(
-    condition: Callable[[], bool], children: list[subprocess.Popen[bytes]], what: str, limit_s: float = 30.0
+    condition: Callable[[], bool], children: dict[str, subprocess.Popen[bytes]], what: str, limit_s: float = 30.0
 ) -> None:
     """Wait for a condition while every child is alive. Raises Failed."""
     began = time.monotonic()
     while not condition():
-        for child, name in zip(children, ("web", "worker"), strict=False):
+        for name, child in children.items():
             if child.poll() is not None:
                 raise Failed(f"{name} ended:\n{(DATA / f'{name}.log').read_text()}")
         if time.monotonic() - began > limit_s:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from narrowboat import Retry, progress
 
-from .app import RESULTS, UPLOADS, app
+from .app import RESULTS, UPLOADS, Result, app
 
 Image.MAX_IMAGE_PIXELS = 60_000_000  # a small file can claim to be a huge picture
 WIDTHS = (160, 480, 1080)
@@ -15,16 +14,6 @@ WIDTHS = (160, 480, 1080)
 
 class BadPhoto(Exception):
     """The photo itself is at fault; its text is for the person who sent it."""
-
-
-class Result(msgspec.Struct):
-    """One file that was made, in RESULTS."""
-
-    name: str
-    label: str
-    width: int
-    height: int
-    size: int  # bytes
 
 
 @app.task(queue="images", timeout="60s", memory="600MB", retry=Retry(attempts=3, never=BadPhoto), summary="{photo}")

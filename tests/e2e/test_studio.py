@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -17,8 +18,10 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from examples.studio.demo import free_port, is_up
+from examples.studio.demo import free_port, is_up, programs
 from examples.studio.samples import samples
+from narrowboat import App, State
+from narrowboat.backends.base import Filter
 from tests.support.processes import ROOT, running_worker, wait_for
 
 CHROMIUM = shutil.which("chromium")
@@ -35,30 +38,47 @@ if CHROMIUM is None and os.environ.get("CI") != "true":
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """The address of a studio on a database of its own."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the examples, with data of its own."""
     folder = tmp_path_factory.mktemp("studio")
+    (folder / "pyproject.toml").write_text("")
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(folder: Path) -> Generator[str]:
+    """The address of a studio on a database of its own."""
     url = f"sqlite:///{folder / 'studio.db'}"
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "examples.studio.web:web",
-        "--port",
-        str(port),
-        "--log-level",
-        "warning",
-    ]
-    with (folder / "web.log").open("wb") as log:
-        web = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "NARROWBOAT_URL": url}, stdout=log, stderr=log)
+    web = start(folder, "web", programs(port)["web"], url)
     try:
-        with running_worker("examples.studio:app", url, ROOT, "-n", "2", log=folder / "worker.log"):
+        with running_worker("examples.studio:app", url, folder, "-n", "2", log=folder / "worker.log"):
             wait_for("the web server", lambda: is_up(port))
             yield f"http://127.0.0.1:{port}"
     finally:
         web.send_signal(signal.SIGTERM)
         web.wait(10)
+
+
+def start(folder: Path, name: str, words: list[str], url: str = "") -> subprocess.Popen[bytes]:
+    """One of the studio's programs."""
+    env = {**os.environ, "NARROWBOAT_URL": url, "PYTHONPATH": str(ROOT / "src")}
+    with (folder / f"{name}.log").open("ab") as log:
+        return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=env, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def mail_server(folder: Path) -> Generator[None]:
+    """The practice mail server, for as long as a test."""
+    mail = start(folder, "mail", ["examples.studio.inbox"])
+    place = folder / "examples" / "studio" / "data" / "mail-server.json"
+    try:
+        wait_for("the mail server", place.exists)
+        yield
+    finally:
+        mail.send_signal(signal.SIGTERM)
+        assert mail.wait(10) == 0
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +148,103 @@ def test_it_works_without_javascript(studio: str, browser: Browser, photo: Path)
     send(page, studio, photo)
     expect(page.get_by_text("Ready")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("img", name="WebP")).to_be_visible()
+    page.get_by_role("link", name="Something else").click()
+    page.get_by_role("button", name="Make the invoice").click()
+    expect(page.get_by_role("heading", name="Your invoice")).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Invoice"))).to_be_visible(timeout=30_000)
     context.close()
+
+
+def fill(page: Page, **fields: str) -> None:
+    for label, value in fields.items():
+        page.get_by_label(label, exact=True).fill(value)
+
+
+def test_an_order_becomes_an_accessible_pdf(studio: str, folder: Path, page: Page) -> None:
+    page.goto(studio)
+    fill(page, Customer="Grace #strong[Hopper] $x$", What='Nanoseconds "by the foot"', Quantity="3")
+    page.get_by_role("button", name="Make the invoice").click()
+    card = page.get_by_role("listitem").filter(has_text="Invoice for Grace #strong[Hopper]")
+    link = card.get_by_role("link", name=re.compile(r"Invoice \d{4}"))
+    expect(link).to_be_visible(timeout=20_000)
+    expect(card).to_contain_text(re.compile(r"PDF, \d+ KB"))
+    answer = page.request.get(f"{studio}{link.get_attribute('href')}")
+    assert answer.headers["content-type"] == "application/pdf"
+    content = answer.body()
+    assert content.startswith(b"%PDF-") and b"pdfuaid:part" in content
+    assert link.inner_text().encode() in content, "its title"
+    assert_accessible(page)
+    order = {"customer": "x", "what": "y", "quantity": "1", "price": "1"}
+    place = page.request.post(f"{studio}/invoices", form=order).json()["status"]  # type: ignore[arg-type]
+    wait_for("its end", lambda: page.request.get(f"{studio}{place}").json()["finished"])
+    page.goto(f"{studio}{place}")
+    expect(page.get_by_role("heading", name="Your invoice")).to_be_visible()
+    assert_accessible(page)
+
+
+def test_what_a_stranger_orders_is_data_and_never_a_part_of_the_template(tmp_path: Path) -> None:
+    import typst
+
+    items = [{"text": '#read("/etc/passwd")', "quantity": 1, "price": 5}]
+    order = json.dumps({"number": 1, "customer": "#panic(1) = *x*", "items": items})
+    template = ROOT / "examples" / "studio" / "invoice.typ"
+    assert typst.compile(template, sys_inputs={"order": order}, pdf_standards=["ua-1"]).startswith(b"%PDF-")
+    (tmp_path / "naive.typ").write_text("= Invoice\n#panic(1)")
+    with pytest.raises(typst.TypstError):  # as it would be, were the order pasted into the template
+        typst.compile(tmp_path / "naive.typ")
+
+
+@pytest.mark.usefixtures("mail_server")
+def test_a_newsletter_fills_the_inbox_with_a_letter_for_each_reader(studio: str, folder: Path, page: Page) -> None:
+    page.goto(studio)
+    fill(page, Subject="Low water", Readers="25")
+    page.get_by_role("button", name="Send it to a practice inbox").click()
+    card = page.get_by_role("listitem").filter(has_text="Newsletter: Low water")
+    expect(card).to_contain_text("25 letters are on their way", timeout=20_000)
+    expect(page.get_by_role("heading", name="The practice inbox: 25 letters")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("listitem").filter(has_text="@example.com")).to_have_count(5)
+    assert_accessible(page)
+    letters = [json.loads(line) for line in (folder / "examples/studio/data/inbox.jsonl").read_text().splitlines()]
+    assert sorted(letter["to"] for letter in letters) == [[f"reader-{n:03}@example.com"] for n in range(1, 26)]
+    assert len({letter["id"] for letter in letters}) == 25
+    assert all("Dear reader" in letter["text"] and letter["subject"] == "Low water" for letter in letters)
+    page.goto(f"{studio}/inbox")
+    expect(page.get_by_role("heading", name="The practice inbox: 25 letters")).to_be_visible()
+    assert_accessible(page)
+
+
+def test_letters_wait_for_a_mail_server_that_is_away(
+    studio: str, folder: Path, page: Page, request: pytest.FixtureRequest
+) -> None:
+    job = page.request.post(f"{studio}/newsletters", form={"subject": "Away", "text": "x", "readers": "2"}).json()
+    wait_for("it", lambda: page.request.get(f"{studio}{job['status']}").json()["finished"])
+    app = App("studio", url=f"sqlite:///{folder / 'studio.db'}")
+    page_of = lambda: app.backend.find(Filter(task="examples.studio.letters.letter"), limit=2).jobs  # noqa: E731
+    wait_for("two letters to be tried in vain", lambda: [letter.errors > 0 for letter in page_of()] == [True, True])
+    request.getfixturevalue("mail_server")
+    inbox = folder / "examples/studio/data/inbox.jsonl"
+    wait_for("the letters", lambda: len(inbox.read_text().splitlines()) == 2, 60)
+    assert all(app.get(letter.id).wait("20s").state is State.SUCCEEDED for letter in page_of())
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "said"),
+    [
+        ("/invoices", {"customer": " ", "what": "x", "quantity": "1", "price": "1"}, "“customer”"),
+        ("/invoices", {"customer": "x", "what": "x", "quantity": "0", "price": "1"}, "a number from 1 to 1,000"),
+        ("/invoices", {"customer": "x", "what": "x", "quantity": "1", "price": "9" * 40}, "a number from 1 to 100,000"),
+        ("/newsletters", {"subject": "a\u0007b", "readers": "1"}, "“subject”"),
+        ("/newsletters", {"subject": "x", "readers": "501"}, "a number from 1 to 500"),
+        ("/newsletters", {"subject": "x", "readers": "ten"}, "a number from 1 to 500"),
+    ],
+)
+def test_a_form_that_is_filled_in_wrongly_is_refused_kindly(
+    studio: str, page: Page, path: str, form: dict[str, str], said: str
+) -> None:
+    answer = page.request.post(f"{studio}{path}", form=form)  # type: ignore[arg-type]
+    assert answer.status == 400
+    assert said in answer.json()["error"]
 
 
 def test_a_text_file_is_refused_kindly(studio: str, page: Page, tmp_path: Path) -> None:
@@ -163,7 +279,7 @@ def test_the_answer_to_a_submission_is_202_with_a_location(studio: str, page: Pa
         "running",
         "succeeded",
     )
-    assert page.request.get(f"{studio}/photos/no-such-job").status == 404
+    assert page.request.get(f"{studio}/jobs/no-such-job").status == 404
     assert page.request.post(f"{studio}/photos", multipart={"photo": "text"}).status == 400
     large = {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": b"\xff\xd8\xff" + bytes(26 * 1024 * 1024)}
     assert page.request.post(f"{studio}/photos", multipart={"photo": large}).status == 413  # type: ignore[dict-item]
@@ -179,5 +295,6 @@ def test_the_demo_ends_with_zero_when_every_sample_came_back_right() -> None:
         env={name: value for name, value in os.environ.items() if name != "NARROWBOAT_URL"} | {"ONCE": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 3 photos came back right" in done.stdout
-    assert done.stdout.count(".webp") == 3
+    assert "all came back right" in done.stdout
+    assert done.stdout.count(".webp") == 3 and done.stdout.count(".pdf") == 1
+    assert "40 letters in the practice inbox" in done.stdout

@@ -1,48 +1,85 @@
-// Sends photos one by one and follows each job until it has ended. Without this script the form still works.
-const form = document.getElementById("form");
-const input = document.getElementById("photo");
+// Sends each form without leaving the page and follows each job until it has ended. Without this script it works, too.
 const said = document.getElementById("said");
 const list = document.getElementById("list");
 const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", refused: "not taken" };
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const photos = [...input.files];
-  document.getElementById("photos").hidden = false;
-  form.reset();
-  for (const photo of photos) follow(photo);
-});
+for (const form of document.forms) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    document.getElementById("work").hidden = false;
+    const data = new FormData(form);
+    const photos = data.getAll("photo");
+    if (!photos.length) {
+      const title = form.dataset.title.replace(/{(\w+)}/, (_, name) => data.get(name));
+      follow(form.action, title, data);
+      return;
+    }
+    form.reset();
+    for (const photo of photos) {
+      const body = new FormData();
+      body.append("photo", photo);
+      follow(form.action, photo.name, body);
+    }
+  });
+}
 
-async function follow(photo) {
+async function follow(address, title, body) {
   const card = document.getElementById("card").content.firstElementChild.cloneNode(true);
-  card.querySelector("h3").textContent = photo.name;
-  card.querySelector("progress").setAttribute("aria-label", `Progress of ${photo.name}`);
+  card.querySelector("h3").textContent = title;
+  card.querySelector("progress").setAttribute("aria-label", `Progress of ${title}`);
   show(card, { state: "queued", words: "Sending.", done: null });
   list.prepend(card);
   try {
-    const body = new FormData();
-    body.append("photo", photo);
-    const sent = await fetch("/photos", { method: "POST", body });
+    const sent = await fetch(address, { method: "POST", body });
     const answer = await sent.json();
     if (sent.status !== 202) throw new Error(answer.error);
-    await watch(card, photo.name, answer.status);
+    await watch(card, title, answer.status);
+    if (address.endsWith("/newsletters")) await watchInbox();
   } catch (error) {
-    const words = error instanceof TypeError ? "The connection was lost. Please send the photo again." : error.message;
+    const words = error instanceof TypeError ? "The connection was lost. Please send it again." : error.message;
     show(card, { state: "refused", words, finished: true, results: [] });
-    said.textContent = `${photo.name}: ${words}`;
+    said.textContent = `${title}: ${words}`;
   }
 }
 
-async function watch(card, name, address) {
+async function watch(card, title, address) {
   for (let pause = 150; ; pause = Math.min(pause * 1.3, 2000)) {
     const job = await (await fetch(address, { headers: { accept: "application/json" } })).json();
     show(card, job);
     if (job.finished) {
-      said.textContent = `${name}: ${job.words}`;
+      said.textContent = `${title}: ${job.words}`;
       return;
     }
-    await new Promise((resume) => setTimeout(resume, pause));
+    await rest(pause);
   }
+}
+
+// Letters come in for a while after their newsletter is done; stop looking when there was nothing new for five seconds.
+async function watchInbox() {
+  for (let quiet = 0, seen = -1; quiet < 20; quiet++) {
+    const inbox = await (await fetch("/inbox", { headers: { accept: "application/json" } })).json();
+    if (inbox.count !== seen) quiet = 0;
+    seen = inbox.count;
+    document.getElementById("inbox").hidden = !inbox.count;
+    document.getElementById("count").textContent = inbox.count;
+    document.getElementById("letters-word").textContent = inbox.count === 1 ? "letter" : "letters";
+    document.getElementById("letters").replaceChildren(...inbox.latest.map(envelope));
+    await rest(250);
+  }
+}
+
+function envelope(letter) {
+  const item = document.createElement("li");
+  const subject = document.createElement("strong");
+  subject.textContent = letter.subject;
+  const to = document.createElement("span");
+  to.textContent = `to ${letter.to[0]}`;
+  item.append(subject, to);
+  return item;
+}
+
+function rest(pause) {
+  return new Promise((resume) => setTimeout(resume, pause));
 }
 
 function show(card, job) {
@@ -54,18 +91,25 @@ function show(card, job) {
   bar.hidden = job.state === "dead" || job.state === "refused";
   if (job.done !== null && job.done !== undefined) {
     bar.max = job.total;
-    bar.value = job.done;
+    bar.value = job.state === "succeeded" ? job.total : job.done;
   }
-  for (const result of job.results ?? []) card.querySelector(".results").append(picture(result));
+  for (const result of job.results ?? []) card.querySelector(".results").append(result.is_picture ? picture(result) : file(result));
 }
 
 function picture(result) {
-  const item = document.createElement("li");
   const link = Object.assign(document.createElement("a"), { href: result.url });
   link.append(Object.assign(document.createElement("img"), { src: result.url, alt: result.label, loading: "lazy" }));
+  return entry(link, result);
+}
+
+function file(result) {
+  return entry(Object.assign(document.createElement("a"), { href: result.url, className: "file", textContent: result.label }), result);
+}
+
+function entry(link, result) {
+  const item = document.createElement("li");
   const text = document.createElement("span");
-  const kind = result.label === "WebP" ? "WebP, " : "";
-  text.textContent = `${kind}${result.width} × ${result.height}, ${Math.round(result.size / 1024)} KB`;
+  text.textContent = result.detail;
   item.append(link, text);
   return item;
 }

@@ -25,7 +25,7 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    found = int(value) if isinstance(value, str) else value
+    found = int(value) if isinstance(value, str) and value.isdecimal() else value
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
         raise ValueError("give a whole number")
     return found

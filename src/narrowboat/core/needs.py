@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,7 +26,7 @@ class Needs(msgspec.Struct, frozen=True):
     enqueue: tasks of which it may enqueue jobs while it runs, or their full names.
     """
 
-    enqueue: tuple[str | Named, ...] = ()
+    enqueue: Sequence[str | Named] = ()
 
     def policy(self, task: str) -> NeedsPolicy:
         """The part that is published. Raises ConfigError for a name that cannot be one."""
