@@ -25,13 +25,15 @@ def test_generated_pages_are_fresh(name: str) -> None:
 
 
 def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code, test = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "shop.py").write_text(code)
+    (tmp_path / "test.py").write_text("from shop import app, greet\n" + test)
     (tmp_path / "pyproject.toml").write_text("")
     url = f"sqlite:///{tmp_path / 'narrowboat.db'}"
     with running_worker("shop:app", url, tmp_path, "-n", "1"):
         done = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("Hello, Ada!Hello, Ada!\n", "")
+    subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=30)
 
 
 RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
