@@ -124,6 +124,23 @@ def test_room_in_a_running_executor_takes_no_slot() -> None:
     executor.close()
 
 
+def test_a_job_for_which_an_executor_makes_room_goes_before_what_comes_back_from_it() -> None:
+    pool = make_pool(1)
+    waiting = held("t:0", task="sync")
+    shared = executor_with([held(f"t:{n}", concurrency=2) for n in (1, 2)], 2)
+    for _ in range(2):
+        shared.theirs.recv(65536)  # as the executor does
+    behind = held("t:3", concurrency=2)
+    shared.give(behind)
+    pool.executors.append(shared)
+    pool.take([waiting])
+    waiting.claimed_at = -1000.0
+    pool.assign()
+    assert shared.is_retiring
+    assert list(pool.hand) == ([waiting, behind] if kernel.CAN_TAKE_BACK else [waiting])
+    shared.close()
+
+
 def test_of_several_jobs_only_one_that_was_told_to_stop_and_did_not_is_blamed() -> None:
     culprit, *neighbours = jobs = [held(f"t:{n}", concurrency=50) for n in range(3)]
     culprit.is_told = True
@@ -171,8 +188,8 @@ def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
 def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
     ledger = Ledger("w")
     short, long = held("t:1"), held("t:2")
-    ledger.begin(short)
-    ledger.begin(long)
+    ledger.began(short)
+    ledger.began(long)
     ledger.settle(short, Succeeded())
     step = ledger.next_step([], None)
     assert [ref.id for ref in step.started] == ["t:2"]
@@ -275,7 +292,7 @@ def test_the_cause_of_a_death_in_words() -> None:
 
 
 def test_a_neighbour_is_gone_only_when_that_is_certain() -> None:
-    me = this_worker({}, 1, 30)
+    me = this_worker(1, 30)
     assert not is_gone(me)
 
     def like(**changes: Any) -> WorkerInfo:

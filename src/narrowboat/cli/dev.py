@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import IO
 
 import click
 
@@ -71,8 +70,7 @@ def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
             except OSError as error:
                 raise click.ClickException(f"{name} cannot be started: {error}") from None
             children[name] = child
-            assert child.stdout is not None
-            readers.append(threading.Thread(target=_show, args=(name, child.stdout, over), daemon=True))
+            readers.append(threading.Thread(target=_show, args=(name, child, over), daemon=True))
             readers[-1].start()
         over.wait()
         failed = [(name, child.poll()) for name, child in children.items() if child.poll()]
@@ -93,10 +91,12 @@ def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
     return 1 if failed else 0
 
 
-def _show(name: str, output: IO[str], over: threading.Event) -> None:
-    """Each line with the name of who wrote it."""
+def _show(name: str, child: subprocess.Popen[str], over: threading.Event) -> None:
+    """Each line with the name of who wrote it, until it has ended."""
     prefix = click.style(f"{name:<6} |", fg=COLOURS[name])
-    with output:
-        for line in output:
+    assert child.stdout is not None
+    with child.stdout:
+        for line in child.stdout:
             click.echo(f"{prefix} {line.rstrip()}")
-    over.set()  # it has ended
+    child.wait()
+    over.set()

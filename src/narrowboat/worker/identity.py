@@ -10,8 +10,8 @@ from .. import kernel
 from ..backends.base import WorkerInfo
 
 
-def this_worker(queues: dict[str, int], slots: int, lease_s: float) -> WorkerInfo:
-    """A new identity for this process."""
+def this_worker(slots: int, lease_s: float) -> WorkerInfo:
+    """A new identity for this process; its queues are not known yet."""
     pid = os.getpid()
     return WorkerInfo(
         id=f"{socket.gethostname()[:40]}:{pid}:{secrets.token_hex(5)}",
@@ -20,7 +20,6 @@ def this_worker(queues: dict[str, int], slots: int, lease_s: float) -> WorkerInf
         pid_started=kernel.started(pid) or 0,
         boot=kernel.boot(),
         pid_namespace=kernel.pid_namespace(),
-        queues=queues,
         slots=slots,
         lease_s=lease_s,
     )

@@ -15,6 +15,7 @@ from ..core.job import Progress
 from ..core.outcome import Outcome
 from ..core.task import TaskSpec
 from .held import Held
+from .journal import Journal
 
 BATCH = 100  # settlements that fill a step
 BATCH_S = 0.002  # how long a settlement waits for company while executors have work at hand
@@ -23,10 +24,11 @@ PROGRESS_S = 0.1
 
 
 class Ledger:
-    """Settlements, starts and progress that have not been sent."""
+    """Hears what happens to jobs, and keeps the settlements, starts and progress that have not been sent."""
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
+        self._journal = Journal()
         self.on_dead: Sequence[TaskSpec] = ()  # tasks that hear of each job that ends dead
         self._seq = 0
         self._settled: list[tuple[Settlement, float | None]] = []  # with when the attempt began
@@ -37,8 +39,21 @@ class Ledger:
         self.unsettled: dict[int, ClaimRef] = {}  # ended here, but the backend may not know: still this worker's
         self.must_ask = False  # a cancel was announced: go and hear which
 
+    def logged(self, held: Held, line: str) -> None:
+        """A running job wrote a line."""
+        held.logs.append(line)
+        self._journal.line(held, line)
+
+    def ended(self, held: Held, outcome: Outcome) -> None:
+        """A claim is over. One that was lost is another worker's to settle."""
+        if held.is_lost:
+            return
+        settlement = self.settle(held, outcome)
+        ran_s = 0.0 if held.started_at is None else time.monotonic() - held.started_at
+        self._journal.settled(held, settlement, ran_s)
+
     def settle(self, held: Held, outcome: Outcome) -> Settlement:
-        """A claim ends."""
+        """What becomes of the job, noted for the next step."""
         settlement = decide(held.claim, outcome, held.spec.retry, random.random)
         if held.logs:
             settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
@@ -52,14 +67,14 @@ class Ledger:
         self._started.pop(held.id, None)
         return settlement
 
-    def begin(self, held: Held) -> None:
+    def began(self, held: Held) -> None:
         """An attempt has begun."""
         if not self._started:
             self._oldest_started = time.monotonic()
         self._started[held.id] = held
 
-    def report(self, held: Held, progress: Progress) -> None:
-        """The latest progress of a job."""
+    def progressed(self, held: Held, progress: Progress) -> None:
+        """A running job reported."""
         if not self._progress:
             self._oldest_progress = time.monotonic()
         self._progress[held.id] = ProgressReport(held.id, held.claim.token, progress)

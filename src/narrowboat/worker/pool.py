@@ -194,6 +194,8 @@ class Pool:
         shared = [e for e in self.executors if e.is_ready and e.kind.concurrency and len(e.given) > 0]
         if shared:
             self._retire(min(shared, key=lambda e: len(e.given)))
+            self.hand.remove(held)  # what came back from that executor must not be before it
+            self.hand.appendleft(held)
 
     # What the zygote and the kernel tell of executors.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ..backends.base import Retention
 from ..core.errors import ConfigError
-from ..core.units import seconds
 from .wear import Wear
 
 LEASE_S = 30.0
@@ -61,8 +60,3 @@ def slots_for(queues: dict[str, int | None], slots: int | None) -> int:
     if own and len(own) == len(queues):
         return sum(own)
     return os.cpu_count() or 1
-
-
-def parse_drain(text: str) -> float:
-    """Seconds of drain from "25s"."""
-    return seconds(text)

@@ -12,38 +12,26 @@ import sys
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from .. import kernel
-from ..backends.base import Backend, ClaimRef
+from ..backends.base import Backend
 from ..backends.urls import redacted
 from ..backends.whereabouts import Health
 from ..core.errors import NarrowboatError
-from ..core.job import Claim, Progress
-from ..core.outcome import Crashed, Outcome, Released
-from ..core.task import Manifest, TaskSpec, unknown_task
+from ..core.outcome import Released
+from ..core.task import Manifest
 from ..core.units import many
-from .appetite import Appetite
 from .banner import banner, doubts, facts
-from .courier import Courier
+from .exchange import Exchange
 from .executors import Executor
 from .health import Door, Pulse
-from .heartbeat import Heartbeat
-from .held import Held
 from .identity import this_worker
-from .journal import Journal
 from .ledger import Ledger
-from .link import Link
-from .listener import Listener
 from .mail import (
     Broken,
     CancelsAsked,
     CodeChanged,
-    Extend,
     Heard,
-    Listen,
     Mailbox,
-    Publish,
     Renewed,
     Rescued,
     Stepped,
@@ -78,20 +66,20 @@ class Worker:
         self._has_terminal = has_terminal()
         self._selector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
-        self._journal = Journal()
         self._lifeline_read, self._lifeline = os.pipe()
         self._signals = Signals()
         self._stop_by: float | None = None  # draining since a signal; then the end of the drain
         self._is_quiet = False  # takes no new work, since TSTP
-        self._is_hungry = True  # there may be work in the backend
-        self._is_carrying = self._is_listening = False
-        self._listened: set[tuple[str, frozenset[str]]] = set()
-        self._specs: dict[str, TaskSpec] = {}
-        self._pool = Pool(settings.slots, self, self, settings.wear)
+        self._info = this_worker(settings.slots, settings.lease_s)
+        self._ledger = Ledger(self._info.id)
+        self._pool = Pool(settings.slots, self._ledger, self, settings.wear)
+        self._exchange = Exchange(backend, self._info, settings, self._ledger, self._pool, self._mailbox)
         self._nursery = Nursery(self._start_zygote, self._pool, self._selector, self._moved)
         self._is_set_up = False
         self._next_watchdog = self._next_beat = 0.0
         self._retire_at: float | None = None
+        if settings.max_run_s is not None:  # not all workers of a fleet at the same moment
+            self._retire_at = self._began_at + settings.max_run_s * random.uniform(0.9, 1.0)
 
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
@@ -105,44 +93,26 @@ class Worker:
         manifest = self._first_manifest()
         if manifest is None:  # told to stop before it began
             return 0
-        self._set_up(manifest)
         if manifest.url is not None:
             log.warning("the app's code names its backend (%s); this worker uses its own", redacted(manifest.url))
+        self._pulse = Pulse(self._health())
         try:
-            self._backend.publish(self._info, manifest)
-            self._link.contact.made()
+            self._info = self._exchange.open(manifest)
+            self._open_door()
             self._introduce(manifest)
-            for service in self._services:
-                service.start()
+            self._is_set_up = True
             self._loop()
             return 0
         finally:
             self._shut_down()
             self._pulse.end()
 
-    def _set_up(self, manifest: Manifest) -> None:
-        """Everything that depends on which tasks there are."""
+    def _open_door(self) -> None:
         settings = self._settings
-        self._specs = manifest.by_name()
-        queues = self._queues(manifest)
-        self._info = this_worker(self._slots(queues), settings.slots, settings.lease_s)
-        self._ledger = Ledger(self._info.id)
-        self._appetite = Appetite(queues, self._specs, self._pool)
-        self._link = Link(self._backend, self._info, self._mailbox)
-        self._link.manifest = manifest
-        self._courier, self._listener = Courier(self._link), Listener(self._link)
-        self._heartbeat = Heartbeat(self._link, settings.retention)
-        self._services = (self._courier, self._listener, self._heartbeat)
-        self._next_extend = time.monotonic() + settings.lease_s / 3
-        self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
-        self._pulse = Pulse(self._health())
         if settings.health_port is not None:
             door = Door(self._pulse, settings.health_host, settings.health_port)
             door.start()
             log.info("health: http://%s:%d/livez and /readyz", settings.health_host, door.port)
-        if settings.max_run_s is not None:  # not all workers of a fleet at the same moment
-            self._retire_at = self._began_at + settings.max_run_s * random.uniform(0.9, 1.0)
-        self._is_set_up = True
 
     def _introduce(self, manifest: Manifest) -> None:
         lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
@@ -153,26 +123,11 @@ class Worker:
         for doubt in doubts(self._info, manifest):
             log.warning("%s", doubt)
 
-    def _queues(self, manifest: Manifest) -> dict[str, int | None]:
-        return self._settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
-
-    def _slots(self, queues: dict[str, int | None]) -> dict[str, int]:
-        return {name: self._settings.slots if own is None else own for name, own in queues.items()}
-
     def _moved(self, manifest: Manifest) -> None:
-        """The app was imported anew: its tasks may be others now. What waits here is run as the new code says."""
-        if not self._is_set_up:
-            return
-        self._specs = manifest.by_name()
-        queues = self._queues(manifest)
-        self._info = msgspec.structs.replace(self._info, queues=self._slots(queues))
-        self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
-        self._appetite.learn(self._specs, queues)
-        for held in [*self._pool.hand, *self._pool.suspects]:
-            held.spec = self._spec(held.claim)
-        self._heartbeat.requests.put(Publish(self._info, manifest))
-        self._is_hungry = True
-        log.info("moved over to the new code: %s", many(len(manifest.tasks), "task"))
+        """The app was imported anew."""
+        if self._is_set_up:
+            self._exchange.move_on(manifest)
+            log.info("moved over to the new code: %s", many(len(manifest.tasks), "task"))
 
     def _health(self) -> Health:
         manifest = self._nursery.manifest
@@ -186,33 +141,10 @@ class Worker:
             worker=self._info.id,
             state=state,
             turned_at=time.time(),
-            contact_at=self._link.contact.latest,
+            contact_at=self._exchange.contact_at,
             slots=self._settings.slots,
             running=sum(len(executor.given) - executor.unbegun for executor in self._pool.executors),
         )
-
-    # What the pool tells.
-
-    def began(self, held: Held) -> None:
-        """An attempt has begun."""
-        self._ledger.begin(held)
-
-    def progressed(self, held: Held, progress: Progress) -> None:
-        """A running job reported."""
-        self._ledger.report(held, progress)
-
-    def logged(self, held: Held, line: str) -> None:
-        """A running job wrote a line."""
-        held.logs.append(line)
-        self._journal.line(held, line)
-
-    def ended(self, held: Held, outcome: Outcome) -> None:
-        """A claim is over."""
-        if held.is_lost:
-            return
-        settlement = self._ledger.settle(held, outcome)
-        ran_s = 0.0 if held.started_at is None else time.monotonic() - held.started_at
-        self._journal.settled(held, settlement, ran_s)
 
     # The loop.
 
@@ -243,32 +175,31 @@ class Worker:
             self._pool.scan(now)
         if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
             self._nursery.start()
-        if now >= self._next_extend:
-            self._extend(now)
         if self._stop_by is not None:
             self._drain(now)
         else:
             if self._nursery.is_ready:
                 self._pool.assign()
             self._release_overdue(now)
-        self._step_if_due(now)
-        self._listen_if_idle()
+        self._exchange.turn(now, self._can_claim, self._can_batch)
 
     def _beat(self, now: float) -> None:
         """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
         self._next_beat = now + BEAT_S
         self._pulse.beat(self._health(), now)
-        if self._is_carrying and now > self._carrying_since + STUCK_STEP_S and self._link.contact.latest is not None:
+        exchange = self._exchange
+        is_late = exchange.is_carrying and now > exchange.carrying_since + STUCK_STEP_S
+        if is_late and exchange.contact_at is not None:
             faulthandler.dump_traceback()
             raise NarrowboatError(f"a step has taken more than {STUCK_STEP_S:.0f} s without a word; exiting")
 
     def _patience(self) -> float:
         """How long to sleep at most."""
-        times = [self._pool.next_scan, self._next_extend, self._next_beat]
+        times = [self._pool.next_scan, self._exchange.next_extend, self._next_beat]
         if self._retire_at is not None:
             times.append(self._retire_at)
-        if not self._is_carrying:
-            due = self._ledger.due_at(self._can_batch())
+        if not self._exchange.is_carrying:
+            due = self._ledger.due_at(self._can_batch)
             if due is not None:
                 times.append(due)
         if self._nursery.retry_at is not None:
@@ -283,42 +214,19 @@ class Worker:
 
     def _is_over(self) -> bool:
         return (
-            self._stop_by is not None and not self._is_carrying and self._ledger.is_empty and not self._pool.held()
+            self._stop_by is not None
+            and not self._exchange.is_carrying
+            and self._ledger.is_empty
+            and not self._pool.held()
         ) or (self._stop_by is not None and time.monotonic() > self._stop_by + LAST_STEP_S)
 
     @property
     def _can_claim(self) -> bool:
         return self._stop_by is None and not self._is_quiet and self._nursery.is_ready
 
+    @property
     def _can_batch(self) -> bool:
         return self._stop_by is None and self._pool.spare_jobs() > self._pool.slots * 8
-
-    def _step_if_due(self, now: float) -> None:
-        if self._is_carrying:
-            return
-        due = self._ledger.due_at(self._can_batch())
-        is_due = due is not None and due <= now
-        wants_more = self._is_hungry and self._can_claim
-        if not is_due and not (wants_more and not self._can_batch()):
-            return
-        wants, most, room = self._appetite.wants() if self._can_claim else ([], 0, 0.0)
-        if not is_due and not wants:
-            return
-        self._is_carrying, self._carrying_since = True, now
-        self._courier.requests.put(self._ledger.next_step(wants, most, room))
-
-    def _listen_if_idle(self) -> None:
-        if self._is_hungry or self._is_carrying or not self._can_claim:
-            return
-        wants, _, _ = self._appetite.wants()
-        wanted = {(want.queue, want.tasks) for want in wants}
-        if self._is_listening:
-            if not wanted <= self._listened:  # it listens for less than could be begun by now
-                self._listened = wanted
-                self._backend.rouse(self._info.id)
-        elif wants:
-            self._is_listening, self._listened = True, wanted
-            self._listener.requests.put(Listen(wants))
 
     # Mail from the threads.
 
@@ -326,16 +234,17 @@ class Worker:
         for message in self._mailbox.take():
             match message:
                 case Stepped():
-                    self._stepped(message)
+                    self._exchange.stepped(message)
+                    if self._stop_by is not None:
+                        self._release_hand("not begun")
                 case Heard():
-                    self._is_listening = False
-                    self._is_hungry = self._is_hungry or message.work
+                    self._exchange.heard(message)
                 case Renewed():
-                    self._renewed(message)
+                    self._exchange.renewed(message)
                 case CancelsAsked():
                     self._ledger.must_ask = True
                 case Rescued():
-                    self._rescued(message.claims)
+                    self._exchange.rescued(message)
                 case CodeChanged():
                     log.info("changed: %s", ", ".join(message.paths[:5]))
                     self._nursery.reload()
@@ -344,57 +253,6 @@ class Worker:
                     raise NarrowboatError(f"the thread {message.thread} ended") from message.error
                 case _:
                     raise TypeError(message)
-
-    def _stepped(self, stepped: Stepped) -> None:
-        self._is_carrying = False
-        step, reply = stepped.step, stepped.reply
-        self._ledger.stepped(step)
-        for job_id in reply.refused:
-            log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
-        if step.wants:
-            self._is_hungry = reply.more
-        now = time.monotonic()
-        claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
-        self._pool.take(claimed)
-        if self._stop_by is not None:
-            self._release_hand("not begun")
-        self._cancel(reply.cancelled)
-
-    def _renewed(self, renewed: Renewed) -> None:
-        """Stop what another worker has taken over; only the very claims that were named count, not later ones."""
-        lost = set(renewed.reply.lost)
-        named = {claim.token for claim in renewed.request.claims if claim.id in lost}
-        for held in self._pool.held():
-            if held.claim.token in named:
-                log.warning("%s: the lease was over and another worker took it; the attempt is stopped", held.id)
-                held.is_lost = True
-                self._pool.stop(held, "shutdown", "lost")
-        self._cancel(renewed.reply.cancelled)
-
-    def _cancel(self, ids: tuple[str, ...]) -> None:
-        if not ids:
-            return
-        asked = set(ids)
-        for held in self._pool.held():
-            if held.id in asked and not held.stop_why:
-                self._pool.stop(held, "cancel", "")
-
-    def _rescued(self, claims: list[Claim]) -> None:
-        """Jobs of a worker that is gone: a crash for those that had begun, nothing for the rest."""
-        for claim in claims:
-            held = Held(claim, self._spec(claim), time.monotonic())
-            lost = Crashed(f"lost worker {claim.lost_worker}")
-            self.ended(held, lost if claim.started else Released(f"worker {claim.lost_worker} is gone"))
-        self._is_hungry = True
-
-    def _spec(self, claim: Claim) -> TaskSpec:
-        return self._specs.get(claim.task) or unknown_task(claim.task)
-
-    def _extend(self, now: float) -> None:
-        self._next_extend = now + self._settings.lease_s / 3
-        claims = [ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost]
-        claims += self._ledger.unsettled.values()
-        self._heartbeat.requests.put(Extend(self._ledger.acknowledged, tuple(claims)))
 
     # The end.
 
@@ -412,17 +270,15 @@ class Worker:
         """Give back jobs that were claimed ahead, but whose turn here does not come soon after all."""
         hand = self._pool.hand
         while hand and now >= hand[0].claimed_at + HAND_S:
-            self.ended(hand.popleft(), Released("it could not be begun soon"))
+            self._ledger.ended(hand.popleft(), Released("it could not be begun soon"))
 
     def _release_hand(self, reason: str) -> None:
         while self._pool.hand:
-            self.ended(self._pool.hand.popleft(), Released(reason))
+            self._ledger.ended(self._pool.hand.popleft(), Released(reason))
 
     def _shut_down(self) -> None:
         faulthandler.cancel_dump_traceback_later()
-        self._link.is_closed.set()
-        for service in self._services:
-            service.requests.put(None)
+        self._exchange.close()
         self._pool.close()
         self._nursery.close()
         os.close(self._lifeline)
@@ -510,7 +366,8 @@ class Worker:
                     log.info("TSTP: no new work from now on; CONT ends that")
                     self._is_quiet = True
                 case signal.SIGCONT:
-                    self._is_hungry, self._is_quiet = self._is_hungry or self._is_quiet, False
+                    self._exchange.look_again()
+                    self._is_quiet = False
                 case _:
                     self._report()
         self._next_beat = 0.0
@@ -525,5 +382,5 @@ class Worker:
         self._pool.is_closing = True
 
     def _report(self) -> None:
-        contact = "in contact" if self._link.contact.latest is not None else "out of reach"
+        contact = "in contact" if self._exchange.contact_at is not None else "out of reach"
         log.warning("%s", report(self._pool, self._health().state, time.monotonic() - self._began_at, contact))

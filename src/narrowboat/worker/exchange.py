@@ -1,0 +1,180 @@
+"""What goes to the backend, and what comes from it: steps, leases, wake-ups, cancels, rescued jobs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from ..backends.base import Backend, ClaimRef, WorkerInfo
+from ..core.job import Claim
+from ..core.outcome import Crashed, Released
+from ..core.task import Manifest, TaskSpec, unknown_task
+from .appetite import Appetite
+from .courier import Courier
+from .heartbeat import Heartbeat
+from .held import Held
+from .ledger import Ledger
+from .link import Link
+from .listener import Listener
+from .mail import Extend, Heard, Listen, Mailbox, Publish, Renewed, Rescued, Stepped
+from .pool import Pool
+from .settings import Settings
+
+log = logging.getLogger("narrowboat.worker")
+
+
+class Exchange:
+    """The main loop's side of the three threads that talk to the backend. Never waits.
+
+    is_carrying: a step is under way, since `carrying_since`.
+    """
+
+    def __init__(
+        self, backend: Backend, info: WorkerInfo, settings: Settings, ledger: Ledger, pool: Pool, mailbox: Mailbox
+    ) -> None:
+        self._backend, self._settings, self._ledger, self._pool = backend, settings, ledger, pool
+        self._link = Link(backend, info, mailbox)
+        self._courier, self._listener = Courier(self._link), Listener(self._link)
+        self._heartbeat = Heartbeat(self._link, settings.retention)
+        self._services = (self._courier, self._listener, self._heartbeat)
+        self._appetite = Appetite({}, {}, pool)
+        self._specs: Mapping[str, TaskSpec] = {}
+        self._is_hungry = True  # there may be work in the backend
+        self._is_listening = False
+        self._listened: set[tuple[str, frozenset[str]]] = set()
+        self.is_carrying = False
+        self.carrying_since = 0.0
+        self.next_extend = time.monotonic() + settings.lease_s / 3
+
+    @property
+    def contact_at(self) -> float | None:
+        """When the backend last answered, in seconds since 1970; None while it does not."""
+        return self._link.contact.latest
+
+    def open(self, manifest: Manifest) -> WorkerInfo:
+        """Publish this worker, and begin. Raises BackendUnavailable."""
+        info = self._learn(manifest)
+        self._link.info, self._link.manifest = info, manifest
+        self._backend.publish(info, manifest)
+        self._link.contact.made()
+        for service in self._services:
+            service.start()
+        return info
+
+    def move_on(self, manifest: Manifest) -> None:
+        """The app was imported anew: its tasks may be others now. What waits here is run as the new code says."""
+        info = self._learn(manifest)
+        for held in [*self._pool.hand, *self._pool.suspects]:
+            held.spec = self._spec(held.claim)
+        self._heartbeat.requests.put(Publish(info, manifest))
+        self._is_hungry = True
+
+    def close(self) -> None:
+        """Ask the threads to end; they are not waited for."""
+        self._link.is_closed.set()
+        for service in self._services:
+            service.requests.put(None)
+
+    def turn(self, now: float, can_claim: bool, can_batch: bool) -> None:
+        """Send what is due; ask for work, or for being woken when there is some."""
+        if now >= self.next_extend:
+            self._extend(now)
+        if not self.is_carrying:
+            self._step_if_due(now, can_claim, can_batch)
+        if can_claim and not self._is_hungry and not self.is_carrying:
+            self._listen()
+
+    def look_again(self) -> None:
+        """There may be work that nobody told of."""
+        self._is_hungry = True
+
+    # What the threads answer.
+
+    def stepped(self, stepped: Stepped) -> None:
+        """A step was made: take what it claimed, stop what was cancelled."""
+        step, reply = stepped.step, stepped.reply
+        self.is_carrying = False
+        self._ledger.stepped(step)
+        for job_id in reply.refused:
+            log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
+        if step.wants:
+            self._is_hungry = reply.more
+        now = time.monotonic()
+        self._pool.take([Held(claim, self._spec(claim), now) for claim in reply.claimed])
+        self._cancel(reply.cancelled)
+
+    def heard(self, heard: Heard) -> None:
+        """The listener has looked, or was woken."""
+        self._is_listening = False
+        self._is_hungry = self._is_hungry or heard.work
+
+    def renewed(self, renewed: Renewed) -> None:
+        """Stop what another worker has taken over; only the very claims that were named count, not later ones."""
+        lost = set(renewed.reply.lost)
+        named = {claim.token for claim in renewed.request.claims if claim.id in lost}
+        for held in self._pool.held():
+            if held.claim.token in named:
+                log.warning("%s: the lease was over and another worker took it; the attempt is stopped", held.id)
+                held.is_lost = True
+                self._pool.stop(held, "shutdown", "lost")
+        self._cancel(renewed.reply.cancelled)
+
+    def rescued(self, rescued: Rescued) -> None:
+        """Jobs of a worker that is gone: a crash for those that had begun, nothing for the rest."""
+        for claim in rescued.claims:
+            held = Held(claim, self._spec(claim), time.monotonic())
+            lost = Crashed(f"lost worker {claim.lost_worker}")
+            self._ledger.ended(held, lost if claim.started else Released(f"worker {claim.lost_worker} is gone"))
+        self._is_hungry = True
+
+    # What is asked of them.
+
+    def _step_if_due(self, now: float, can_claim: bool, can_batch: bool) -> None:
+        due = self._ledger.due_at(can_batch)
+        is_due = due is not None and due <= now
+        wants_more = self._is_hungry and can_claim
+        if not is_due and not (wants_more and not can_batch):
+            return
+        wants, most, room = self._appetite.wants() if can_claim else ([], 0, 0.0)
+        if not is_due and not wants:
+            return
+        self.is_carrying, self.carrying_since = True, now
+        self._courier.requests.put(self._ledger.next_step(wants, most, room))
+
+    def _listen(self) -> None:
+        wants, _, _ = self._appetite.wants()
+        wanted = {(want.queue, want.tasks) for want in wants}
+        if self._is_listening:
+            if not wanted <= self._listened:  # it listens for less than could be begun by now
+                self._listened = wanted
+                self._backend.rouse(self._link.info.id)
+        elif wants:
+            self._is_listening, self._listened = True, wanted
+            self._listener.requests.put(Listen(wants))
+
+    def _extend(self, now: float) -> None:
+        self.next_extend = now + self._settings.lease_s / 3
+        claims = [ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost]
+        claims += self._ledger.unsettled.values()
+        self._heartbeat.requests.put(Extend(self._ledger.acknowledged, tuple(claims)))
+
+    def _cancel(self, ids: tuple[str, ...]) -> None:
+        asked = set(ids)
+        if asked:
+            for held in self._pool.held():
+                if held.id in asked and not held.stop_why:
+                    self._pool.stop(held, "cancel", "")
+
+    def _learn(self, manifest: Manifest) -> WorkerInfo:
+        self._specs = manifest.by_name()
+        self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
+        queues = self._settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
+        self._appetite.learn(self._specs, queues)
+        slots = {name: self._settings.slots if own is None else own for name, own in queues.items()}
+        return msgspec.structs.replace(self._link.info, queues=slots)
+
+    def _spec(self, claim: Claim) -> TaskSpec:
+        return self._specs.get(claim.task) or unknown_task(claim.task)
