@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 
 from narrowboat.kernel import PORTABLE
+
+# Workers leave notes in the temporary folder, by which others of the same user find them: not those of other tests.
+tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="nb-")
+atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from narrowboat import App, BackendUnavailable, ConfigError
 from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.backends.sqlite.connection import MOST_IDLE
 from narrowboat.backends.urls import open_backend
 from narrowboat.backends.whereabouts import Health, Note, elsewhere
 from narrowboat.core.errors import SchemaTooNew
@@ -290,3 +291,28 @@ def test_two_processes_on_two_files_are_warned(tmp_path: Path, monkeypatch: pyte
         warnings.simplefilter("error")
         assert app.backend
     app.close()
+
+
+def test_threads_without_end_do_not_leave_connections_behind(tmp_path: Path) -> None:
+    backend = SQLiteBackend(tmp_path / "jobs.db")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(60):
+        thread = threading.Thread(target=lambda: backend.get(["t:1"]))
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/dev/fd")) <= before + 6  # files of two connections at most
+    barrier = threading.Barrier(40)
+
+    def read_together() -> None:
+        with backend._reading():  # pyright: ignore[reportPrivateUsage]
+            barrier.wait(10)
+
+    threads = [threading.Thread(target=read_together) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(backend._connections._open) <= MOST_IDLE + 1  # pyright: ignore[reportPrivateUsage]
+    assert backend.get(["t:1"]) == [None]
+    backend.close()
+    assert backend._connections._open == set()  # pyright: ignore[reportPrivateUsage]

@@ -200,8 +200,8 @@ class SQLiteBackend(Backend):
 
     @contextlib.contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
-        with errors_said_plainly(self._connections.path):
-            yield self._connections.reader()
+        with errors_said_plainly(self._connections.path), self._connections.reading() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _snapshot(self) -> Generator[sqlite3.Connection]:

@@ -1,11 +1,11 @@
-"""Connections: one that writes and one for each thread that reads, for this process only."""
+"""Connections: one that writes, and as many that read as there are reads at a time, for this process only."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sqlite3
-import threading
+from collections import deque
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .queries import sql
 
 DURABILITIES = ("full", "normal")
 SCHEMA_VERSION = 1
+MOST_IDLE = 16  # readers that are kept for the next read
 APPLICATION_ID = 0x6E62_6F61  # marks the file as ours
 _leaked: list[object] = []  # of a parent process: to close them here would disturb its file locks and its WAL
 
@@ -24,24 +25,34 @@ class Connections:
     def __init__(self, path: Path, timeout_s: float) -> None:
         self.path, self._timeout_s = path.absolute(), timeout_s
         self._pid = os.getpid()
-        self._readers = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._open: set[sqlite3.Connection] = set()
 
     def forget_after_fork(self) -> bool:
         """In a forked child, leave everything of the parent alone; True if there was anything."""
         if self._pid == os.getpid():
             return False
-        _leaked.append((self._open, self._readers))
-        self._pid, self._readers, self._open = os.getpid(), threading.local(), []
+        _leaked.append((self._open, self._idle))
+        self._pid, self._idle, self._open = os.getpid(), deque(), set()
         return True
 
-    def reader(self) -> sqlite3.Connection:
-        """This thread's connection for reading."""
+    @contextlib.contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """A connection for one read. Not one for each thread: web servers start threads without end."""
         self.forget_after_fork()
-        found = getattr(self._readers, "connection", None)
-        if found is None:
-            found = self._readers.connection = self.connect()
-        return found
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.connect()
+        try:
+            yield connection
+        finally:
+            if connection in self._open:  # neither closed meanwhile, nor of the parent process
+                if len(self._idle) < MOST_IDLE:
+                    self._idle.append(connection)
+                else:
+                    self._open.discard(connection)
+                    connection.close()
 
     def connect(self) -> sqlite3.Connection:
         """A new connection. Raises BackendUnavailable."""
@@ -57,16 +68,16 @@ class Connections:
             except BaseException:
                 connection.close()
                 raise
-        self._open.append(connection)
+        self._open.add(connection)
         return connection
 
     def close(self) -> None:
         """Close what this process has opened."""
         if not self.forget_after_fork():
-            for connection in self._open:
+            for connection in list(self._open):
                 connection.close()
         self._open.clear()
-        self._readers = threading.local()
+        self._idle.clear()
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
