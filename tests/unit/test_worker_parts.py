@@ -26,6 +26,7 @@ from narrowboat.worker.ledger import BATCH, Ledger
 from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
 from narrowboat.worker.pool import Pool
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
+from narrowboat.worker.shyness import Shyness
 from narrowboat.worker.verdict import verdict
 from narrowboat.worker.zygote import clean_environment
 
@@ -342,3 +343,23 @@ def test_prints_become_lines() -> None:
     print("no end", end="", file=stream)
     printed.finish()
     assert [line for text in sent for line in text.splitlines()] == ["one", "two", "no end"]
+
+
+def test_what_could_not_be_read_is_left_to_others_around_the_moment_when_it_comes_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    shyness = Shyness()
+    appetite = Appetite({"q": None}, {"t": TaskSpec(name="t"), "u": TaskSpec(name="u")}, make_pool(1), shyness)
+
+    def wanted() -> set[str]:
+        return {task for want in appetite.wants()[0] for task in want.tasks}
+
+    assert wanted() == {"t", "u"} and shyness.next_change(now) is None
+    shyness.leave("t", 2.0)
+    assert wanted() == {"t", "u"} and shyness.next_change(now) == 1001.9
+    now = 1001.9
+    assert wanted() == {"u"} and shyness.next_change(now) == 1002.5
+    now = 1002.6
+    assert wanted() == {"t", "u"} and shyness.next_change(now) is None

@@ -12,8 +12,8 @@ from .retry import RetryPolicy, backoff_s
 from .states import State
 
 LEAVE_S = 2.0  # a job that this version cannot read is left so long for another, then twice as long, ...
-LEAVE_LONGEST_S = 300.0
-LEAVE_MOST = 300  # times, about a day
+LEAVE_LONGEST_S = 60.0
+LEAVE_MOST = 1440  # times, about a day
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 
 from ..backends.base import Want
 from ..core.task import TaskSpec
 from .pool import Pool
+from .shyness import Shyness
 
 MOST_A_STEP = 250
 
@@ -15,8 +17,15 @@ MOST_A_STEP = 250
 class Appetite:
     """Turns free slots, room in executors of async tasks, and the pace of short tasks into wants."""
 
-    def __init__(self, queues: dict[str, int | None], specs: Mapping[str, TaskSpec], pool: Pool) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        queues: dict[str, int | None],
+        specs: Mapping[str, TaskSpec],
+        pool: Pool,
+        shyness: Shyness | None = None,
+    ) -> None:
+        self._pool, self._shyness = pool, shyness or Shyness()
+        self._shy: frozenset[str] = frozenset()
         self._turn = 0
         self.learn(specs, queues)
 
@@ -39,6 +48,7 @@ class Appetite:
         free = max(0.0, self._pool.slots - self._pool.used() - self._pool.in_hand())
         if free < 1 and self._pool.can_yield():
             free = 1.0
+        self._shy = self._shyness.tasks(time.monotonic())
         used = self._used_by_queue()
         names = list(self._queues)
         first = self._turn % len(names) if names else 0
@@ -49,14 +59,16 @@ class Appetite:
             wants += self._for_queue(name, free, free if own is None else min(free, own - used[name]))
         ahead = self._ahead()
         if ahead > 0:
-            short = self._pool.pace.short() & self._all
+            short = (self._pool.pace.short() & self._all) - self._shy
             wants += [Want(name, short, ahead) for name in names if self._queues[name] is None]
         return wants, min(MOST_A_STEP, sum(want.n for want in wants)), free
 
     def _for_queue(self, name: str, free: float, own: float) -> list[Want]:
         wants: list[Want] = []
-        for concurrency, tasks in self._tasks.items():
-            capacity = concurrency or 1
+        for concurrency, known in self._tasks.items():
+            tasks, capacity = known - self._shy, concurrency or 1
+            if not tasks:
+                continue
             room = self._pool.room(concurrency) if concurrency and own >= free else 0
             n = int(own * capacity + 1e-9)
             if room > 0:

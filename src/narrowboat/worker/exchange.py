@@ -40,7 +40,7 @@ class Exchange:
         self._courier, self._listener = Courier(self._link), Listener(self._link)
         self._heartbeat = Heartbeat(self._link, settings.retention)
         self._services = (self._courier, self._listener, self._heartbeat)
-        self._appetite = Appetite({}, {}, pool)
+        self._appetite = Appetite({}, {}, pool, ledger.shyness)
         self._specs: Mapping[str, TaskSpec] = {}
         self._is_hungry = True  # there may be work in the backend
         self._is_listening = False
@@ -48,6 +48,7 @@ class Exchange:
         self.is_carrying = False
         self.carrying_since = 0.0
         self.next_extend = time.monotonic() + settings.lease_s / 3
+        self._next_appetite: float | None = None  # when other tasks may be asked for
 
     @property
     def contact_at(self) -> float | None:
@@ -78,10 +79,17 @@ class Exchange:
         for service in self._services:
             service.requests.put(None)
 
+    def next_turn(self) -> float:
+        """When `turn` has something to do though nothing happens."""
+        return min(self.next_extend, self._next_appetite or self.next_extend)
+
     def turn(self, now: float, can_claim: bool, can_batch: bool) -> None:
         """Send what is due; ask for work, or for being woken when there is some."""
         if now >= self.next_extend:
             self._extend(now)
+        if self._next_appetite is not None and now >= self._next_appetite:
+            self._is_hungry = True
+        self._next_appetite = self._ledger.shyness.next_change(now)
         if not self.is_carrying:
             self._step_if_due(now, can_claim, can_batch)
         if can_claim and not self._is_hungry and not self.is_carrying:

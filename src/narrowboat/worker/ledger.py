@@ -12,10 +12,11 @@ from ..backends.base import ClaimRef, ProgressReport, Step, Want
 from ..core.aftermath import aftermath
 from ..core.decide import Settlement, decide
 from ..core.job import Progress
-from ..core.outcome import Outcome
+from ..core.outcome import Outcome, Unreadable
 from ..core.task import TaskSpec
 from .held import Held
 from .journal import Journal
+from .shyness import Shyness
 
 BATCH = 100  # settlements that fill a step
 BATCH_S = 0.002  # how long a settlement waits for company while executors have work at hand
@@ -29,6 +30,7 @@ class Ledger:
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._journal = Journal()
+        self.shyness = Shyness()
         self.on_dead: Sequence[TaskSpec] = ()  # tasks that hear of each job that ends dead
         self._seq = 0
         self._settled: list[tuple[Settlement, float | None]] = []  # with when the attempt began
@@ -55,6 +57,8 @@ class Ledger:
     def settle(self, held: Held, outcome: Outcome) -> Settlement:
         """What becomes of the job, noted for the next step."""
         settlement = decide(held.claim, outcome, held.spec.retry, random.random)
+        if isinstance(outcome, Unreadable):
+            self.shyness.leave(held.claim.task, settlement.delay_s)
         if held.logs:
             settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
         enqueue = aftermath(held.claim, outcome, settlement, held.asked, self.on_dead)

@@ -195,7 +195,7 @@ class Worker:
 
     def _patience(self) -> float:
         """How long to sleep at most."""
-        times = [self._pool.next_scan, self._exchange.next_extend, self._next_beat]
+        times = [self._pool.next_scan, self._exchange.next_turn(), self._next_beat]
         if self._retire_at is not None:
             times.append(self._retire_at)
         if not self._exchange.is_carrying:
