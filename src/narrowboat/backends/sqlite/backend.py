@@ -58,7 +58,11 @@ class SQLiteBackend(Backend):
             raise BackendUnavailable(f"{self.location}: the folder {self._connections.path.parent} does not exist")
         self._writer = Writer(self._connections, durability, timeout_s)
         self._bell = Bell(self._connections.path)
-        self._writer.write(lambda _: None, is_durable=False)  # makes the file, and says at once what is wrong with it
+        try:
+            self._writer.write(lambda _: None, is_durable=False)  # makes the file, and says at once what is wrong with it
+        except BaseException:
+            self.close()
+            raise
 
     def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
         """See Backend. `into`: an open sqlite3.Connection to the same file, in a transaction of yours."""
