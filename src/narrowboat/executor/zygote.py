@@ -90,7 +90,10 @@ class Zygote:
             self._is_released = not self._fork_on_request()
 
     def _fork_on_request(self) -> bool:
-        data, descriptors = self._control.recv_with(wire.MAX_FRAME, 2)
+        try:
+            data, descriptors = self._control.recv_with(wire.MAX_FRAME, 2)
+        except ConnectionResetError:  # closed before it had read all that was sent
+            return False
         if not data:
             return False
         request = wire.to_zygote.decode(data)

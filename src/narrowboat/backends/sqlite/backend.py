@@ -59,7 +59,8 @@ class SQLiteBackend(Backend):
         self._writer = Writer(self._connections, durability, timeout_s)
         self._bell = Bell(self._connections.path)
         try:
-            self._writer.write(lambda _: None, is_durable=False)  # makes the file, and says at once what is wrong with it
+            # This makes the file, and says at once what is wrong with it.
+            self._writer.write(lambda _: None, is_durable=False)
         except BaseException:
             self.close()
             raise
