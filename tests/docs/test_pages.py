@@ -45,7 +45,17 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_guides_are_among_the_pages_that_are_run() -> None:
-    guides = {"async", "changing-a-task", "development", "enqueueing", "hooks", "testing", "the-talk", "workers"}
+    guides = {
+        "async",
+        "changing-a-task",
+        "development",
+        "enqueueing",
+        "hooks",
+        "testing",
+        "the-talk",
+        "tutorial",
+        "workers",
+    }
     assert {f"{name}.md" for name in guides} <= {page.name for page in RUN}
 
 
