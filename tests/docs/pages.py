@@ -121,7 +121,7 @@ class Session:
         log = self.folder / f"output-{time.monotonic_ns()}.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
+                ["bash", "-c", f"exec env {command}"],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
