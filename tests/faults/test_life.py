@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from narrowboat import App
 from narrowboat.backends.whereabouts import OLD_S, Health, Note
 from narrowboat.core.states import State
 from tests.support.processes import ROOT, is_alive, running_worker, wait_for
@@ -51,11 +53,67 @@ def test_async_executors_are_replaced_without_a_gap(harbour: Harbour) -> None:
     assert 2 <= len(set(pids)) <= 5
 
 
-def test_a_worker_ends_when_its_time_is_over_and_finishes_what_it_runs(harbour: Harbour) -> None:
-    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--max-run-time", "1.5s") as worker:
-        job = harbour.module.who.enqueue(2.0)
-        assert worker.process.wait(20) == 0
+def worker_pids(harbour: Harbour) -> set[int]:
+    """The live workers that the backend knows of."""
+    return {worker.info.pid for worker in harbour.backend.workers()}
+
+
+def test_a_worker_is_replaced_when_its_time_is_over_without_a_gap(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--max-run-time", "2s") as keeper:
+        first = worker_pids(harbour)
+        assert len(first) == 1 and keeper.pid not in first
+        seen, waits = set(first), list[float]()
+        jobs = []
+        long = harbour.module.who.enqueue(3.0)  # runs when the first one's time is over: it is finished there
+        wait_for("it to run", lambda: long.refresh().record.started_at)
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            seen |= worker_pids(harbour)
+            if long.refresh().is_finished:
+                jobs.append(harbour.module.who.enqueue())
+                record = jobs[-1].wait(10).record
+                waits.append(record.started_at - record.enqueued_at)
+        assert len(seen) >= 3, "two successions at least"
+        assert keeper.process.poll() is None
+        for job in [long, *jobs]:
+            record = job.refresh().record
+            assert (record.state, record.errors, record.crashes) == (State.SUCCEEDED, 0, 0)
+        print(f"{len(waits)} jobs, {len(seen)} workers one after another, longest wait {max(waits):.3f} s")
+        assert max(waits) < 0.3, "at no time was there nobody to take work"
+        assert keeper.stop() == 0
+    assert harbour.backend.workers() == []
+    assert not any(is_alive(pid) for pid in seen)
+
+
+def test_a_kept_worker_ends_with_its_keeper_and_the_keeper_with_its_worker(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--max-run-time", "1h") as keeper:
+        [pid] = worker_pids(harbour)
+        job = harbour.module.who.enqueue(1.0)
+        wait_for("it to run", lambda: job.refresh().record.started_at)
+        keeper.kill()
+        wait_for("the worker to drain and end", lambda: not is_alive(pid))
         assert job.refresh().state is State.SUCCEEDED
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--max-run-time", "1h") as keeper:
+        [pid] = worker_pids(harbour)
+        keeper.signal(signal.SIGUSR1)
+        wait_for("a report", lambda: "consuming for" in keeper.output())
+        os.kill(pid, signal.SIGKILL)
+        assert keeper.process.wait(10) == 1
+
+
+def test_a_successor_that_does_not_come_up_leaves_the_old_worker_at_work(tmp_path: Path) -> None:
+    code = "from narrowboat import App\napp = App('shop')\n@app.task\ndef one() -> int:\n    return 1\n"
+    (tmp_path / "shop.py").write_text(code)
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    shop = App("shop", url=url)
+    with running_worker("shop:app", url, tmp_path, "-n", "1", "--max-run-time", "1s") as keeper:
+        (tmp_path / "shop.py").write_text("broken =")
+        wait_for("it to be said", lambda: "did not come up; the old one goes on" in keeper.output())
+        assert shop.enqueue_by_name("shop.one").wait(10).result == 1
+        (tmp_path / "shop.py").write_text(code.replace("return 1", "return 2"))
+        wait_for("the next try", lambda: shop.enqueue_by_name("shop.one").wait(10).result == 2)
+        assert keeper.stop() == 0
+    shop.close()
 
 
 def test_quit_hands_back_now(harbour: Harbour) -> None:

@@ -75,7 +75,7 @@ SETTINGS = (
     Setting("max_jobs", ("--max-jobs",), _count, "", "Replace an executor after so many jobs.", "N"),
     Setting("max_age", ("--max-age",), seconds, "", "Replace an executor after so long.", "TIME"),
     Setting("max_memory", ("--max-memory",), size, "", "Replace an executor that holds more of its own memory", "SIZE"),
-    Setting("max_run_time", ("--max-run-time",), seconds, "", "Drain and exit after so long.", "TIME"),
+    Setting("max_run_time", ("--max-run-time",), seconds, "", "Replace the worker itself after so long.", "TIME"),
     Setting("health_port", ("--health-port",), _count, "", "Answer /livez and /readyz on this port.", "PORT"),
     Setting("health_host", ("--health-host",), _text, "127.0.0.1", "The address for that.", "HOST"),
     Setting("log_format", ("--log-format",), _format, "auto", "human, json, or auto: human on a terminal.", "FORMAT"),

@@ -28,13 +28,8 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
     the exit status is 0. A second signal, or QUIT, hands back at once. HUP imports the app anew and moves over
     to it, TSTP takes no new work until CONT, USR1 logs a report.
     """
-    from ..backends.urls import open_backend, redacted, resolve
     from ..core.errors import ConfigError
-    from ..worker import logs
-    from ..worker.nursery import ImportFailed
-    from ..worker.settings import Settings, parse_queues, slots_for
-    from ..worker.wear import Wear
-    from ..worker.worker import Worker
+    from ..worker import keeper, logs
 
     if not hasattr(os, "fork"):
         raise ConfigError("workers need a Unix, Linux for all that they can do; enqueue and status work anywhere")
@@ -42,6 +37,16 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
     if not found["app"]:
         raise ConfigError("which app? give it as module:attribute, or set app in [tool.narrowboat] of pyproject.toml")
     is_human = logs.start(found["log_format"], verbose)
+    kept = keeper.kept()
+    if found["max_run_time"] is not None and kept is None:
+        sys.exit(keeper.Keeper(sys.argv[1:], found["max_run_time"]).run())
+
+    from ..backends.urls import open_backend, redacted, resolve
+    from ..worker.nursery import ImportFailed
+    from ..worker.settings import Settings, parse_queues, slots_for
+    from ..worker.wear import Wear
+    from ..worker.worker import Worker
+
     named = parse_queues(found["queues"] or "")
     settings = Settings(
         app=found["app"],
@@ -51,7 +56,7 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
         lease_s=max(0.5, found["lease"]),
         path=(os.getcwd(),),
         wear=Wear(found["max_jobs"], found["max_age"], found["max_memory"]),
-        max_run_s=found["max_run_time"],
+        kept=kept,
         health_port=found["health_port"],
         health_host=found["health_host"],
         reload=reload,

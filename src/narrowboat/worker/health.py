@@ -55,7 +55,10 @@ class Door(threading.Thread):
             def log_message(self, format: str, *args: object) -> None:
                 """Nobody reads that."""
 
-        self._server = http.server.ThreadingHTTPServer((host, port), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            allow_reuse_port = True  # a worker and its successor answer on the same port for a while
+
+        self._server = Server((host, port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
 

@@ -29,7 +29,7 @@ class Settings:
     path: tuple[str, ...] = ()
     retention: Retention = field(default_factory=Retention)
     wear: Wear = field(default_factory=Wear)
-    max_run_s: float | None = None  # then it drains and exits, for its supervisor to start another
+    kept: tuple[int, int] | None = None  # by a Keeper: descriptors to say on that it works, and of the keeper's life
     health_port: int | None = None  # for /livez and /readyz; 0: any free one
     health_host: str = "127.0.0.1"
     reload: bool = False  # move over to new code when files below path[0] change

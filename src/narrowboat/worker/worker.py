@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import random
 import selectors
 import signal
 import sys
@@ -77,9 +76,6 @@ class Worker:
         self._nursery = Nursery(self._start_zygote, self._pool, self._selector, self._moved)
         self._is_set_up = False
         self._next_watchdog = self._next_beat = 0.0
-        self._retire_at: float | None = None
-        if settings.max_run_s is not None:  # not all workers of a fleet at the same moment
-            self._retire_at = self._began_at + settings.max_run_s * random.uniform(0.9, 1.0)
 
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
@@ -101,6 +97,8 @@ class Worker:
             self._open_door()
             self._introduce(manifest)
             self._is_set_up = True
+            if self._settings.kept is not None:
+                self._tell_keeper(*self._settings.kept)
             self._loop()
             return 0
         finally:
@@ -113,6 +111,21 @@ class Worker:
             door = Door(self._pulse, settings.health_host, settings.health_port)
             door.start()
             log.info("health: http://%s:%d/livez and /readyz", settings.health_host, door.port)
+
+    def _tell_keeper(self, ready: int, lifeline: int) -> None:
+        """That this worker takes work; and end when the keeper is gone."""
+
+        def keeper_is_gone() -> None:
+            log.error("its keeper is gone")
+            self._selector.unregister(lifeline)
+            self._stop(self._settings.drain_s)
+
+        self._add(lifeline, keeper_is_gone)
+        try:
+            os.write(ready, b"x")
+        except BrokenPipeError:
+            pass  # it is gone already
+        os.close(ready)
 
     def _introduce(self, manifest: Manifest) -> None:
         lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
@@ -167,10 +180,6 @@ class Worker:
         """What time brings, and what the events of this turn have made possible."""
         if now >= self._next_beat:
             self._beat(now)
-        if self._retire_at is not None and now >= self._retire_at:
-            log.info("its time is over")
-            self._retire_at = None
-            self._stop(self._settings.drain_s)
         if now >= self._pool.next_scan:
             self._pool.scan(now)
         if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
@@ -196,8 +205,6 @@ class Worker:
     def _patience(self) -> float:
         """How long to sleep at most."""
         times = [self._pool.next_scan, self._exchange.next_turn(), self._next_beat]
-        if self._retire_at is not None:
-            times.append(self._retire_at)
         if not self._exchange.is_carrying:
             due = self._ledger.due_at(self._can_batch)
             if due is not None:
