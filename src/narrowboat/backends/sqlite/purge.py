@@ -21,15 +21,17 @@ def purge(connection: sqlite3.Connection, retention: Retention, limit: int, now:
         ):
             if gone >= limit:
                 return gone
-            gone += _purge(connection, queue, kind, now - keep_s, most, limit - gone)
+            gone += _purge(connection, queue, kind, keep_s, now, most, limit - gone)
     return gone
 
 
-def _purge(connection: sqlite3.Connection, queue: str, kind: str, before: float, most: int, limit: int) -> int:
+def _purge(
+    connection: sqlite3.Connection, queue: str, kind: str, keep_s: float, now: float, most: int, limit: int
+) -> int:
     (count,) = connection.execute(sql(f"count_{kind}"), {"queue": queue}).fetchone()
     oldest = connection.execute(sql(f"old_{kind}"), {"queue": queue, "n": limit}).fetchall()
     surplus = count - most
-    ords = [ord_ for place, (ord_, finished_at) in enumerate(oldest) if place < surplus or finished_at < before]
+    ords = [ord_ for place, (ord_, ended) in enumerate(oldest) if place < surplus or ended + keep_s <= now]
     if ords:
         named = {"ords": codec.encode(ords).decode()}
         for table in _TABLES:
