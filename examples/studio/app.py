@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,14 @@ DATA = Path(__file__).resolve().parent / "data"
 UPLOADS = DATA / "uploads"
 RESULTS = DATA / "results"
 INBOX = DATA / "inbox.jsonl"  # the letters that the practice mail server took, one JSON object a line
-MAIL_SERVER = DATA / "mail-server.json"  # where it listens, written by whoever started it
+MAIL = DATA / "mail"
+MAIL_SERVER = MAIL / "server.json"  # where it listens, written by whoever started it
+
+
+for folder in (DATA, UPLOADS, RESULTS, MAIL):
+    if not folder.exists() and os.access(folder.parent, os.W_OK):  # executors find them there
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)  # a worker that is root runs executors as somebody else
 
 
 class Result(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from narrowboat import Retry, progress
+from narrowboat import Needs, Retry, progress
 
 from .app import RESULTS, UPLOADS, Result, app
 
@@ -16,7 +16,15 @@ class BadPhoto(Exception):
     """The photo itself is at fault; its text is for the person who sent it."""
 
 
-@app.task(queue="images", timeout="60s", memory="600MB", retry=Retry(attempts=3, never=BadPhoto), summary="{photo}")
+@app.task(
+    queue="images",
+    timeout="60s",
+    memory="600MB",
+    untrusted=True,
+    needs=Needs(read=[UPLOADS], write=[RESULTS]),
+    retry=Retry(attempts=3, never=BadPhoto),
+    summary="{photo}",
+)
 def render(photo: str) -> list[Result]:
     """Make three thumbnails and a WebP of UPLOADS/photo."""
     steps = len(WIDTHS) + 2

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typst
 
-from narrowboat import current_job, progress
+from narrowboat import Needs, current_job, progress
 
 from .app import RESULTS, Result, app
 
@@ -24,7 +24,7 @@ class Item(msgspec.Struct):
     price: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
 
 
-@app.task(queue="documents", timeout="30s", memory="600MB", summary="for {customer}")
+@app.task(queue="documents", timeout="30s", memory="600MB", needs=Needs(write=[RESULTS]), summary="for {customer}")
 def invoice(number: int, customer: Text, items: list[Item]) -> list[Result]:
     """Set the invoice as a tagged PDF (PDF/UA-1)."""
     progress(1, 3, "reading the order")

@@ -8,13 +8,20 @@ import aiosmtplib
 
 from narrowboat import Needs, Retry, current_job, progress
 
-from .app import app, mail_server
+from .app import MAIL, app, mail_server
 
 SENDER = "studio@example.com"
 MOST_READERS = 500
 
 
-@app.task(queue="mail", concurrency=20, timeout="30s", retry=Retry(attempts=8), summary="to {to}")
+@app.task(
+    queue="mail",
+    concurrency=20,
+    timeout="30s",
+    needs=Needs(network=True, read=[MAIL]),
+    retry=Retry(attempts=8),
+    summary="to {to}",
+)
 async def letter(to: str, subject: str, text: str) -> None:
     """Send one letter. Its Message-ID is the job's, so that a mail server can tell a letter that comes twice."""
     message = EmailMessage()

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from narrowboat import BackendUnavailable, JobHandle, UnknownJob
 
 from . import orders
-from .app import DATA, RESULTS, UPLOADS, app
+from .app import RESULTS, app
 from .inbox import letters
 from .letters import MOST_READERS
 from .shown import describe
@@ -27,8 +27,6 @@ HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'self'; img-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 SHOWN_LETTERS = 5
 templates = Jinja2Templates(HERE / "templates")
-for folder in (DATA, UPLOADS, RESULTS):
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def page(request: Request) -> Response:

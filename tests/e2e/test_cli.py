@@ -23,9 +23,11 @@ from tests.support.processes import WorkerProcess, is_alive, named_below, runnin
 
 SHOP = '''
 import logging, time
-from narrowboat import App, Retry, progress
+from pathlib import Path
+from narrowboat import App, Needs, Retry, progress
 
 app = App("shop")
+HERE = Path(__file__).parent
 
 @app.task
 def add(a: int, b: int = 1) -> int:
@@ -37,11 +39,10 @@ def fail(order: int) -> None:
     logging.getLogger("shop").warning("about to fail")
     raise ValueError("broken \\x1b[31mred")
 
-@app.task(queue="slow")
+@app.task(queue="slow", needs=Needs(read=[HERE]))
 def slow(path: str) -> str:
-    import os
     progress(1, 4, "first quarter")
-    while not os.path.exists(path):
+    while not (HERE / path).exists():
         time.sleep(0.005)
     return "there"
 '''
@@ -52,6 +53,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.chmod(0o755)  # executors of a worker that is root have a user of their own
         self.url = f"sqlite:///{folder / 'narrowboat.db'}"
 
     def run(self, *words: str, status: int = 0) -> str:

@@ -72,7 +72,7 @@ def start(folder: Path, name: str, words: list[str], url: str = "") -> subproces
 def mail_server(folder: Path) -> Generator[None]:
     """The practice mail server, for as long as a test."""
     mail = start(folder, "mail", ["examples.studio.inbox"])
-    place = folder / "examples" / "studio" / "data" / "mail-server.json"
+    place = folder / "examples" / "studio" / "data" / "mail" / "server.json"
     try:
         wait_for("the mail server", place.exists)
         yield

@@ -45,6 +45,7 @@ class Harbour:
 @pytest.fixture
 def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harbour]:
     shutil.copy(Path(__file__).with_name("harbour.py"), tmp_path / "harbour.py")
+    tmp_path.chmod(0o777)  # executors of a worker that is root have a user of their own
     url = f"sqlite:///{tmp_path / 'harbour.db'}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NARROWBOAT_URL", url)

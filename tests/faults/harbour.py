@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import ctypes
 import itertools
 import logging
@@ -14,8 +15,11 @@ from pathlib import Path
 from narrowboat import App, DeadJob, Needs, Retry, RunningJob, current_job, progress
 
 app = App("harbour")
+FOLDER = Path(__file__).parent
+HERE = Needs(write=[FOLDER])
 
-logging.getLogger("harbour.import").addHandler(logging.FileHandler("import.log"))
+if os.access(FOLDER, os.W_OK):  # not when an executor imports it anew
+    logging.getLogger("harbour.import").addHandler(logging.FileHandler(FOLDER / "import.log"))
 
 
 def note(ledger: str, word: str) -> None:
@@ -25,7 +29,7 @@ def note(ledger: str, word: str) -> None:
         file.write(f"{word} {job.id} {job.fence}\n".encode())
 
 
-@app.task(retry=Retry(attempts=50, crashes=50, delay=0.01))
+@app.task(retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
 def load(ledger: str, seconds: float) -> int:
     """Leaves a line when it begins and one when it ends."""
     note(ledger, "begin")
@@ -39,7 +43,7 @@ def nothing() -> None:
     """Does nothing."""
 
 
-@app.task(timeout=1, retry=Retry(attempts=1))
+@app.task(timeout=1, retry=Retry(attempts=1), needs=HERE)
 def spin_in_c(marker: str) -> None:
     """Blocks every signal and never returns from C, holding the interpreter."""
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
@@ -47,7 +51,7 @@ def spin_in_c(marker: str) -> None:
     collections.deque(itertools.repeat(0), maxlen=0)
 
 
-@app.task(timeout=1, retry=Retry(attempts=1))
+@app.task(timeout=1, retry=Retry(attempts=1), needs=HERE)
 def tidy_up(marker: str) -> None:
     """Uses the second that Stopping gives."""
     try:
@@ -64,7 +68,7 @@ def eat_memory() -> None:
         eaten.append(bytearray(1_000_000))
 
 
-@app.task(memory="100MB")
+@app.task(memory="100MB", needs=HERE)
 def wait_for_file(path: str) -> str:
     """A neighbour: goes on until a file appears."""
     progress(0, 1, "waiting")
@@ -99,21 +103,21 @@ def poison() -> None:
     time.sleep(10)
 
 
-@app.task
-def write_and_log(path: str) -> list[str]:
+@app.task(needs=HERE)
+def write_and_log(path: str) -> list[bool]:
     """Opens a file of its own, writes, and logs through a handler that was opened at import."""
     with open(path, "w") as file:
         file.write("mine")
         file.flush()
         for _ in range(100):
             logging.getLogger("harbour.import").warning("this must not end up in the task's file")
-    descriptors = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            descriptors.append(os.readlink(f"/proc/self/fd/{name}"))
-        except OSError:
-            pass
-    return descriptors
+    log = os.stat(FOLDER / "import.log")
+    opened = []
+    for number in range(200):
+        with contextlib.suppress(OSError):
+            found = os.fstat(number)
+            opened.append((found.st_dev, found.st_ino) == (log.st_dev, log.st_ino))
+    return opened
 
 
 @app.task
@@ -122,7 +126,7 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-@app.task(retry=Retry(attempts=1))
+@app.task(retry=Retry(attempts=1), needs=Needs.trusted())
 def leave_helpers(marker: str) -> None:
     """Starts a process in the background, then dies."""
     pid = os.fork()
@@ -164,7 +168,7 @@ def has_one_thread() -> int:
     return threading.active_count()
 
 
-@app.task(concurrency=50, retry=Retry(attempts=1))
+@app.task(concurrency=50, retry=Retry(attempts=1), needs=HERE)
 async def wait_async(path: str, seconds: float = 0.0) -> str:
     """Waits for a file among others, or for a time."""
     progress(0, 1, "waiting")
@@ -177,7 +181,7 @@ async def wait_async(path: str, seconds: float = 0.0) -> str:
     return f"{os.getpid()}"
 
 
-@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1))
+@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1), needs=HERE)
 async def stubborn(marker: str) -> None:
     """Does not end when it is cancelled."""
     Path(marker).write_text(str(os.getpid()))
@@ -188,13 +192,13 @@ async def stubborn(marker: str) -> None:
             Path(marker + ".told").write_text("")
 
 
-@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1))
+@app.task(concurrency=50, timeout=1, retry=Retry(attempts=1), needs=HERE)
 async def too_slow(marker: str) -> None:
-    """Ends when it is cancelled."""
+    """Ends when it is cancelled, and says which process it was."""
     try:
         await asyncio.sleep(60)
     finally:
-        Path(marker).write_text("tidied")
+        Path(marker).write_text(str(os.getpid()))
 
 
 @app.task(concurrency=50, timeout=30, retry=Retry(attempts=3, crashes=1))
@@ -210,7 +214,7 @@ async def brief(seconds: float) -> str:
     return "done"
 
 
-@app.task(concurrency=50, retry=Retry(attempts=3, crashes=1))
+@app.task(concurrency=50, retry=Retry(attempts=3, crashes=1), needs=HERE)
 async def crash_async(path: str) -> None:
     """Waits until its neighbours are there, then kills the executor."""
     while not os.path.exists(path):
@@ -224,7 +228,7 @@ def mail(ledger: str, number: int) -> None:
     """One of many."""
 
 
-@app.task(needs=Needs(enqueue=[mail]), retry=Retry(attempts=50, crashes=50, delay=0.01))
+@app.task(needs=Needs(enqueue=[mail], write=[FOLDER]), retry=Retry(attempts=50, crashes=50, delay=0.01))
 def newsletter(ledger: str, readers: int, fail: str = "") -> int:
     """Enqueues a mail for each reader; `fail` names a file without which it fails at the end."""
     note(ledger, "begin")
@@ -249,24 +253,24 @@ def undeclared(ledger: str) -> None:
     mail.enqueue(ledger, 1)
 
 
-@app.on_dead
+@app.on_dead(needs=HERE)
 def tell(job: DeadJob) -> None:
     """Writes down who died."""
-    with open("told", "a") as file:
+    with open(FOLDER / "told", "a") as file:
         file.write(f"{job.id} {job.attempts} {job.reason}\n")
 
 
 @app.executor_start
 def started() -> None:
     """Leaves a line for each executor."""
-    with open("hooks", "a") as file:
+    with contextlib.suppress(OSError), open(FOLDER / "hooks", "a") as file:
         file.write(f"start {os.getpid()}\n")
 
 
 @app.executor_stop
 def stopped() -> None:
     """Leaves another at its end."""
-    with open("hooks", "a") as file:
+    with contextlib.suppress(OSError), open(FOLDER / "hooks", "a") as file:
         file.write(f"stop {os.getpid()}\n")
 
 
@@ -274,18 +278,18 @@ def stopped() -> None:
 def outer(job: RunningJob):
     """Leaves lines around the jobs of one task."""
     if job.task == "harbour.hooked":
-        with open("hooks", "a") as file:
+        with open(FOLDER / "hooks", "a") as file:
             file.write(f"before {job.id}\n")
     yield
     if job.task == "harbour.hooked":
-        with open("hooks", "a") as file:
+        with open(FOLDER / "hooks", "a") as file:
             file.write(f"after {job.id}\n")
 
 
-@app.task
+@app.task(needs=HERE)
 def hooked() -> None:
     """Has hooks around it."""
-    with open("hooks", "a") as file:
+    with open(FOLDER / "hooks", "a") as file:
         file.write("inside\n")
 
 

@@ -49,7 +49,7 @@ def test_a_secret_of_the_worker_is_nowhere_in_zygote_or_executor(harbour: Harbou
             os.readlink(f"/proc/{executor}/fd/{name}").split(":")[0] for name in os.listdir(f"/proc/{executor}/fd")
         }
         words = "/memfd" if kernel.CAN_TAKE_BACK else f"{tempfile.gettempdir()}/#"  # where it writes when it crashes
-        assert all(kind in ("/dev/null", "socket", "pipe") or kind.startswith(words) for kind in kinds)
+        assert all(kind in ("/dev/null", "socket", "pipe") or kind.startswith(words) for kind in kinds), kinds
         seen = harbour.module.environment
         go.touch()
         job.wait(20)

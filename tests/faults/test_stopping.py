@@ -18,9 +18,10 @@ def test_a_task_that_spins_in_c_with_all_signals_blocked_is_gone_two_seconds_aft
     harbour: Harbour,
 ) -> None:
     marker = harbour.folder / "pid"
-    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2"):
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2") as worker:
         job = harbour.module.spin_in_c.enqueue(str(marker))
-        pid = int(wait_for("the spinning executor", lambda: marker.exists() and marker.read_text()))
+        wait_for("the spinning executor", lambda: marker.exists() and marker.read_text())
+        [pid] = worker.executors()
         began = time.monotonic()
         wait_for("its end", lambda: not is_alive(pid), 10)
         assert time.monotonic() - began < 1 + 2
@@ -52,9 +53,10 @@ def test_a_running_job_is_cancelled_within_two_seconds(harbour: Harbour) -> None
 
 def test_a_running_job_that_ignores_its_cancel_is_killed(harbour: Harbour) -> None:
     marker = harbour.folder / "pid"
-    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1"):
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
         job = harbour.module.spin_in_c.enqueue(str(marker))
-        pid = int(wait_for("the spinning executor", lambda: marker.exists() and marker.read_text()))
+        wait_for("the spinning executor", lambda: marker.exists() and marker.read_text())
+        [pid] = worker.executors()
         job.cancel()
         wait_for("its end", lambda: not is_alive(pid), 10)
         assert job.wait(10).state in (State.CANCELLED, State.DEAD)  # its timeout is as near

@@ -72,6 +72,10 @@ class WorkerProcess:
         """The pid of its zygote, as soon as there is one."""
         return wait_for("a zygote", lambda: next(iter(named_below(self.pid, "nb-zygote")), 0))
 
+    def zygotes(self) -> list[int]:
+        """The pids of all of them."""
+        return named_below(self.pid, "nb-zygote")
+
     def executors(self) -> list[int]:
         """The pids of its executors."""
         return named_below(self.pid, "nb-executor")

@@ -165,14 +165,14 @@ def test_a_dead_child_is_taken_in_with_what_it_left() -> None:
 
 
 def test_processes_are_looked_at_with_ps() -> None:
-    assert portable.private_bytes(os.getpid()) > 1_000_000
+    assert portable.resident_bytes(os.getpid()) > 1_000_000
     assert portable.started(os.getpid()) == 1
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert portable.started(child.pid) is None, "a zombie is no process"
     child.wait()
     assert portable.started(child.pid) is None
-    assert portable.private_bytes(child.pid) == 0
+    assert portable.resident_bytes(child.pid) == 0
     portable.Process(child.pid).signal(signal.SIGTERM)  # no error
 
 

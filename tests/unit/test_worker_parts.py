@@ -104,7 +104,7 @@ def test_tasks_that_share_an_executor_are_wanted_by_as_many_as_it_holds() -> Non
 
 
 def executor_with(jobs: list[Held], capacity: int) -> Executor:
-    executor = Executor(1, Kind(None, capacity))
+    executor = Executor(1, Kind(concurrency=capacity))
     executor.process = kernel.Process(os.getpid())  # as if it were one
     for job in jobs:
         executor.give(job)
@@ -201,7 +201,7 @@ def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
 
 @pytest.mark.linux
 def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
-    executor = Executor(1, Kind(None, 0))
+    executor = Executor(1, Kind())
     jobs = [held(f"t:{number}") for number in range(5)]
     assert all(executor.give(job) for job in jobs)
     executor.theirs.recv(65536)  # as the executor does
@@ -212,7 +212,7 @@ def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
 
 @pytest.mark.linux
 def test_an_executor_with_a_full_socket_takes_no_more() -> None:
-    executor = Executor(1, Kind(None, 0))
+    executor = Executor(1, Kind())
     count = 0
     while executor.give(held(f"t:{count}")):
         count += 1
@@ -224,7 +224,7 @@ def test_an_executor_with_a_full_socket_takes_no_more() -> None:
 
 @pytest.mark.parametrize("junk", [b"junk", b"\x81\xa4type\xa3run", b"\xff" * 1000])
 def test_bytes_that_are_no_frame_are_a_violation(junk: bytes) -> None:
-    executor = Executor(1, Kind(None, 0))
+    executor = Executor(1, Kind())
     executor.theirs.send(junk)
     with pytest.raises(ProtocolViolation):
         executor.read()
@@ -283,7 +283,7 @@ def test_a_job_that_a_task_may_not_enqueue_is_a_violation(changes: dict[str, Any
 
 
 def test_the_cause_of_a_death_in_words() -> None:
-    executor = Executor(1, Kind(None, 0))
+    executor = Executor(1, Kind())
     assert cause_of_death(executor, -11) == "SIGSEGV"
     assert cause_of_death(executor, 3) == "exit code 3"
     assert cause_of_death(executor, None) == "the process vanished"

@@ -104,6 +104,10 @@ class App:
         priority: int = 0,
         timeout: float | str | timedelta = DEFAULT_TIMEOUT_S,
         memory: int | str | None = None,
+        cpu: float | str | timedelta | None = None,
+        processes: int | None = None,
+        scratch: int | str | None = None,
+        untrusted: bool | None = None,
         concurrency: int | None = None,
         retry: Retry | int | None = None,
         needs: Needs | None = None,
@@ -117,7 +121,10 @@ class App:
 
         name, aliases: its name instead of the import path, and names that it had before.
         timeout: an attempt that runs longer is stopped, then killed (default 5 minutes).
-        memory: private memory that its executor may take, such as "256MB" (default: no limit).
+        memory: private memory that its executor may take, such as "256MB" (default: no limit, untrusted tasks 512 MB).
+        cpu: seconds of processor time for an attempt; processes: threads and helpers at a time (default 64);
+        scratch: bytes of files in its scratch folder (default 256 MB).
+        untrusted: its input may be hostile, so each attempt has an executor of its own.
         concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
@@ -137,7 +144,13 @@ class App:
         return add if function is None else add(function)
 
     def on_dead(
-        self, function: Callable[[DeadJob], Any] | None = None, /, *, name: str | None = None, queue: str = "default"
+        self,
+        function: Callable[[DeadJob], Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        needs: Needs | None = None,
     ) -> Any:
         """Register a function that hears of each job that ends dead, written together with that end.
 
@@ -145,7 +158,7 @@ class App:
         """
 
         def add(function: Callable[[DeadJob], Any]) -> Any:
-            task = self.task(name=name, queue=queue)(function)
+            task = self.task(name=name, queue=queue, needs=needs)(function)
             if len(task.spec.parameters) != 1:
                 raise ConfigError(f"on_dead {task.name}: it is called with one argument, a DeadJob")
             self._on_dead.append(task.name)

@@ -11,7 +11,7 @@ from ..core import keys
 from ..core.arguments import Signature
 from ..core.errors import ConfigError
 from ..core.ids import is_task_name
-from ..core.needs import Needs
+from ..core.needs import Limits, Needs
 from ..core.retry import Retry
 from ..core.task import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, MAX_CONCURRENCY, TaskSpec
 from ..core.units import seconds, size
@@ -20,6 +20,9 @@ from .task import AsyncTask, Desk, Enqueueable, Options, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+UNTRUSTED_MEMORY = "512MB"  # unless the task says
 
 
 class Registrar(Protocol):
@@ -41,6 +44,10 @@ def registered(
     priority: int = 0,
     timeout: float | str | timedelta = DEFAULT_TIMEOUT_S,
     memory: int | str | None = None,
+    cpu: float | str | timedelta | None = None,
+    processes: int | None = None,
+    scratch: int | str | None = None,
+    untrusted: bool | None = None,
     concurrency: int | None = None,
     retry: Retry | int | None = None,
     needs: Needs | None = None,
@@ -59,7 +66,8 @@ def registered(
         queue=_queue(queue),
         priority=priority,
         timeout_s=_positive(seconds(timeout), f"timeout of {full_name}"),
-        memory=None if memory is None else _positive(size(memory), f"memory of {full_name}"),
+        limits=_limits(full_name, is_async, bool(untrusted), memory, cpu, processes, scratch),
+        is_untrusted=_untrusted(full_name, is_async, bool(untrusted), needs),
         concurrency=_concurrency(concurrency, is_async, full_name),
         retry=rules.policy,
         needs=(needs or Needs()).policy(full_name),
@@ -73,6 +81,36 @@ def registered(
     if is_async:
         return AsyncTask[..., Any](app, function, spec, signature, rules, options)
     return Task[..., Any](app, function, spec, signature, rules, options)
+
+
+def _limits(
+    task: str,
+    is_async: bool,
+    is_untrusted: bool,
+    memory: int | str | None,
+    cpu: float | str | timedelta | None,
+    processes: int | None,
+    scratch: int | str | None,
+) -> Limits:
+    if cpu is not None and is_async:
+        raise ConfigError(f"cpu of {task}: async tasks share a process, so its time cannot be told apart; leave it out")
+    if memory is None and is_untrusted:
+        memory = UNTRUSTED_MEMORY
+    usual = Limits()
+    return Limits(
+        memory=None if memory is None else _positive(size(memory), f"memory of {task}"),
+        cpu_s=None if cpu is None else _positive(seconds(cpu), f"cpu of {task}"),
+        processes=usual.processes if processes is None else _positive(processes, f"processes of {task}"),
+        scratch=usual.scratch if scratch is None else _positive(size(scratch), f"scratch of {task}"),
+    )
+
+
+def _untrusted(task: str, is_async: bool, is_untrusted: bool, needs: Needs | None) -> bool:
+    if is_untrusted and is_async:
+        raise ConfigError(f"task {task}: untrusted=True takes a fresh executor per attempt, so it cannot be async")
+    if is_untrusted and needs is not None and needs.is_trusted:
+        raise ConfigError(f"task {task}: with Needs.trusted() its input must be trusted, too; declare what it needs")
+    return is_untrusted
 
 
 def _queue(name: str) -> str:

@@ -193,6 +193,8 @@ class Backend(ABC):
 
     capabilities: Capabilities
     location: str  # for people: the URL with passwords removed, or an absolute path
+    url: str = ""  # with the password, if any; tasks must not get it
+    files: tuple[str, ...] = ()  # real paths that tasks must not see
 
     @abstractmethod
     def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:

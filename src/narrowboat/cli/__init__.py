@@ -17,6 +17,8 @@ COMMANDS = {
     "retry": "Queue dead or cancelled jobs again.",
     "cancel": "Cancel jobs, also running ones.",
     "queues": "Show every queue in numbers.",
+    "needs": "Show what each task of an app may touch.",
+    "doctor": "Say what the sandbox enforces on this machine.",
     "health": "Say how the workers on this machine are.",
     "config": "Show every setting and where it comes from.",
     "completion": "Print a completion script for a shell.",

@@ -15,6 +15,8 @@ from ..core.errors import ConfigError
 from ..core.units import seconds, size
 
 F = TypeVar("F", bound=Callable[..., Any])
+SANDBOX_MODES = ("require", "best", "off")
+EXECUTOR_USER = "64738"  # a number that no system gives to anybody
 LOG_FORMATS = ("auto", "human", "json")
 
 
@@ -39,6 +41,24 @@ def _format(value: Any) -> str:
     if value not in LOG_FORMATS:
         raise ValueError(f"give one of {', '.join(LOG_FORMATS)}")
     return str(value)
+
+
+def _sandbox(value: Any) -> str:
+    if value not in SANDBOX_MODES:
+        raise ValueError(f"give one of {', '.join(SANDBOX_MODES)}")
+    return str(value)
+
+
+def _user(value: Any) -> int:
+    """A number, or a name on this machine."""
+    if isinstance(value, int) or str(value).isdecimal():
+        return _count(value)
+    import pwd
+
+    try:
+        return pwd.getpwnam(_text(value)).pw_uid
+    except KeyError:
+        raise ValueError("there is no such user") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,8 @@ SETTINGS = (
     Setting("max_run_time", ("--max-run-time",), seconds, "", "Replace the worker itself after so long.", "TIME"),
     Setting("health_port", ("--health-port",), _count, "", "Answer /livez and /readyz on this port.", "PORT"),
     Setting("health_host", ("--health-host",), _text, "127.0.0.1", "The address for that.", "HOST"),
+    Setting("sandbox", ("--sandbox",), _sandbox, "best", "require (or do not start), best, or off.", "MODE"),
+    Setting("executor_user", ("--executor-user",), _user, EXECUTOR_USER, "Whom executors run as, under root.", "USER"),
     Setting("log_format", ("--log-format",), _format, "auto", "human, json, or auto: human on a terminal.", "FORMAT"),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}

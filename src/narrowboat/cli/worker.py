@@ -16,7 +16,7 @@ from .settings import find_all, setting_options
 @click.argument("app", required=False)
 @setting_options(
     "queues", "slots", "drain", "lease", "max_jobs", "max_age", "max_memory", "max_run_time", "health_port",
-    "health_host", "log_format",
+    "health_host", "sandbox", "executor_user", "log_format",
 )  # fmt: skip
 @click.option("--reload", is_flag=True, help="Move over to new code when Python files below this folder change.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
@@ -42,8 +42,8 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
         sys.exit(keeper.Keeper(sys.argv[1:], found["max_run_time"]).run())
 
     from ..backends.urls import open_backend, redacted, resolve
-    from ..worker.nursery import ImportFailed
     from ..worker.settings import Settings, parse_queues, slots_for
+    from ..worker.tree import ImportFailed
     from ..worker.wear import Wear
     from ..worker.worker import Worker
 
@@ -59,6 +59,8 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
         kept=kept,
         health_port=found["health_port"],
         health_host=found["health_host"],
+        sandbox=found["sandbox"],
+        executor_user=found["executor_user"],
         reload=reload,
     )
     where, origin = resolve(url)

@@ -59,10 +59,10 @@ def decide(claim: Claim, outcome: Outcome, policy: RetryPolicy, rng: Callable[[]
                 return _settle(claim, State.DEAD, "failed", error=error, reason=error.in_one_line())
             wait = backoff_s(policy, errors + claim.crashes, rng) if delay_s is None else delay_s
             return _settle(claim, State.SCHEDULED, "failed", error=error, delay_s=wait)
-        case Crashed(cause, detail):
+        case Crashed(cause, detail, is_final):
             crashes = claim.crashes + 1
             error = ErrorInfo(type="crash", message=cause, traceback=detail).bounded()
-            if crashes >= policy.crashes or crashes + claim.errors >= policy.attempts:
+            if is_final or crashes >= policy.crashes or crashes + claim.errors >= policy.attempts:
                 return _settle(claim, State.DEAD, "crashed", error=error, reason=f"crashed: {cause}"[:300])
             wait = backoff_s(policy, crashes + claim.errors, rng)
             return _settle(claim, State.SCHEDULED, "crashed", error=error, delay_s=wait)

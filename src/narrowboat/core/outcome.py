@@ -56,10 +56,14 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 
 class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
-    """The process died, or had to be killed. `cause` is short: "SIGSEGV", "out of memory", "timeout"."""
+    """The process died, or had to be killed. `cause` is short: "SIGSEGV", "out of memory", "timeout".
+
+    is_final: it looks like an attack, which is not to be given another try.
+    """
 
     cause: str
     detail: str = ""
+    is_final: bool = False
 
 
 class Released(msgspec.Struct, frozen=True, tag="released"):

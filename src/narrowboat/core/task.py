@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .needs import NeedsPolicy
+from .needs import Limits, NeedsPolicy
 from .retry import RetryPolicy
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -26,7 +26,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = "default"
     priority: int = 0
     timeout_s: float = DEFAULT_TIMEOUT_S
-    memory: int | None = None  # bytes of private memory for its executor
+    limits: Limits = Limits()
+    is_untrusted: bool = False  # each attempt has an executor of its own
     concurrency: int = 0  # attempts that share an executor; 0: it runs alone, as sync code does
     retry: RetryPolicy = RetryPolicy()
     needs: NeedsPolicy = NeedsPolicy()

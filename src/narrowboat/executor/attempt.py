@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
+import msgspec
+
 from ..core import context
 from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, Snooze, Stopping
 from ..core.job import NewJob, Progress
 from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Unreadable
 from ..core.runnable import Runnable
 from ..core.units import seconds
-from . import wire
+from . import refusal, wire
 from .capture import Lines, Printed
 from .describe import describe
 
@@ -40,6 +42,7 @@ class Attempt:
 
     def enter(self) -> None:
         """Make this the job of the calling context."""
+        refusal.forget()
         context.current.set(self.job)
         context.channel.set(self)
         here.set(self)
@@ -112,11 +115,18 @@ def outcome_of(error: BaseException, attempt: Attempt) -> Outcome:
         case MemoryError():
             return Crashed("out of memory", describe(error).traceback)
         case _ if stop is None and not isinstance(error, Stopping):
-            return Failed(describe(error), retry=attempt.task.covers(error))
+            return Failed(_with_words(error, attempt), retry=attempt.task.covers(error))
         case _ if stop is None or stop.why == "timeout":  # whatever it raised came from being stopped
             return Crashed("timeout", describe(error).traceback)
         case _:
             return Released("shutdown") if stop.why == "shutdown" else Cancelled(stop.reason)
+
+
+def _with_words(error: BaseException, attempt: Attempt) -> ErrorInfo:
+    """The error; if the sandbox is behind it, with what was refused and what would allow it."""
+    info = describe(error)
+    said = refusal.explain(error, attempt.run.task, attempt.task.spec.needs.reach)
+    return msgspec.structs.replace(info, message=f"{said} ({info.message})").bounded() if said else info
 
 
 def unreadable(run: wire.Run, task: Runnable, error: BadArguments) -> Outcome:

@@ -6,9 +6,10 @@ import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from socket import SHUT_WR
 from typing import Any, NoReturn
 
@@ -16,10 +17,13 @@ from .. import kernel
 from ..core.hooks import Hooks
 from ..core.runnable import Runnable
 from ..core.task import TaskSpec
-from . import wire
+from ..sandbox import probe
+from ..sandbox.walls import Walls
+from . import refusal, wire
 from .attempt import here
 from .capture import LogHandler, Stream
 from .concurrent import ConcurrentExecutor
+from .scratch import Scratch
 from .serial import SerialExecutor
 
 WARM_UP = 50
@@ -39,9 +43,12 @@ class Mould:
         if root.level == logging.WARNING:
             root.setLevel(logging.INFO)
 
-    def cast(self, concurrency: int) -> SerialExecutor | ConcurrentExecutor:
+    def cast(self, fork: wire.Fork, scratch: Scratch) -> SerialExecutor | ConcurrentExecutor:
         """An executor, in the process that it is to live in."""
-        return ConcurrentExecutor(self._tasks, self._hooks, concurrency) if concurrency else self._serial
+        if fork.concurrency:
+            return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch)
+        self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh)
+        return self._serial
 
     def _print(self, text: str) -> None:
         attempt = here.get() or self._serial.attempt  # the latter for threads that the task started
@@ -54,22 +61,39 @@ class Mould:
             attempt.log(text)
 
 
-def main(mould: Mould, channel: kernel.Channel, last_words: int, lifeline: int, fork: wire.Fork) -> NoReturn:
-    """Become an executor in a freshly forked process; ends when the worker closes the channel."""
+def main(
+    mould: Mould, walls: Walls, channel: kernel.Channel, last_words: int, lifeline: int, inherited: Iterable[int],
+    fork: wire.Fork,
+) -> NoReturn:  # fmt: skip
+    """Become an executor in a freshly forked process; ends when the worker closes the channel.
+
+    inherited: descriptors of the zygote. Whatever goes wrong on the way ends the process before it has seen a job.
+    """
     status = 1
     try:
         os.setsid()
         kernel.call_me("nb-executor")
-        silence_descriptors({channel.fileno(), last_words, lifeline})
-        kernel.die_with(lifeline)
-        kernel.offer_to_oom_killer()
         faulthandler.enable(file=last_words)
-        if fork.memory is not None:
-            kernel.limit_memory(fork.memory)
+        if not walls.has_root:  # else it dies with the first process of its namespace
+            walls.show_itself()
+            kernel.die_with(lifeline)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        if walls.is_on:
+            refusal.watch()
+            faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
+        folder = walls.lock_in(fork.limits, fork.scratch)
+        for number in [*inherited, *walls.descriptors]:
+            os.dup2(null, number, inheritable=False)
+        os.close(null)
+        if folder and not walls.reach.trusted:
+            os.chdir(folder)
+        if fork.questions is not None:
+            channel.send(wire.encode(wire.Probed(probe.findings(fork.questions, walls.reach, fork.limits))))
+            os._exit(0)
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
-        mould.cast(fork.concurrency).serve(channel)
+        mould.cast(fork, Scratch(folder)).serve(channel)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone
@@ -126,9 +150,12 @@ def _warm_up(has_async: bool) -> None:
     shared; together with arming it saves each executor about half a megabyte.
     """
     tasks, hooks = {"warm-up": Nothing()}, Hooks()
-    _exercise(SerialExecutor(tasks, hooks))
+    scratch = Scratch("")
+    serial = SerialExecutor(tasks, hooks)
+    serial.settle_in(scratch, None, is_fresh=False)
+    _exercise(serial)
     if has_async:
-        _exercise(ConcurrentExecutor(tasks, hooks, WARM_UP))
+        _exercise(ConcurrentExecutor(tasks, hooks, WARM_UP, scratch))
 
 
 def _exercise(executor: SerialExecutor | ConcurrentExecutor) -> None:

@@ -18,6 +18,7 @@ from ..core.runnable import Runnable
 from ..kernel import Channel
 from . import wire
 from .attempt import Attempt, outcome_of, unreadable
+from .scratch import Scratch
 
 READS_A_TURN = 64
 SEVERAL = 64  # small frames in one message
@@ -31,8 +32,8 @@ class ConcurrentExecutor:
     _loop: asyncio.AbstractEventLoop
     _end: asyncio.Future[None]
 
-    def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks, concurrency: int) -> None:
-        self._tasks, self._hooks, self._concurrency = tasks, hooks, concurrency
+    def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks, concurrency: int, scratch: Scratch) -> None:
+        self._tasks, self._hooks, self._concurrency, self._scratch = tasks, hooks, concurrency, scratch
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
         self._unsent: list[wire.Small] = []
         self._is_reading = self._is_closed = False
@@ -122,6 +123,8 @@ class ConcurrentExecutor:
         outcome = await self._outcome(attempt)
         timer.cancel()
         del self._running[token]
+        if not self._running:
+            self._scratch.tidy()
         self._send(attempt.end(outcome))
         self._listen()
         self._end_if_over()

@@ -16,14 +16,19 @@ from ..core.hooks import Hooks
 from ..core.outcome import Crashed, Outcome, Succeeded
 from ..core.runnable import Runnable
 from ..kernel import Channel
+from ..sandbox.walls import limit_processor
 from . import wire
 from .attempt import Attempt, outcome_of, unreadable
+from .scratch import Scratch
 
 
 class SerialExecutor:
     """The loop of an executor of sync tasks. The zygote makes it ready once, so that forks share what that touches."""
 
     _channel: Channel
+    _scratch: Scratch
+    _cpu_s: float | None = None
+    _is_fresh = False
 
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
@@ -34,6 +39,10 @@ class SerialExecutor:
         """Take over the signals of this process."""
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_nudge)
+
+    def settle_in(self, scratch: Scratch, cpu_s: float | None, is_fresh: bool) -> None:
+        """What this process has and may use. cpu_s: seconds of processor time for each attempt."""
+        self._scratch, self._cpu_s, self._is_fresh = scratch, cpu_s, is_fresh
 
     def serve(self, channel: Channel) -> None:
         """Run the jobs of a channel until it is closed."""
@@ -51,7 +60,8 @@ class SerialExecutor:
             while run is not None:
                 attempt = Attempt(run, self._tasks[run.task], self._send)
                 outcome = self._outcome(attempt)
-                is_spoilt = isinstance(outcome, Crashed)
+                self._scratch.tidy()
+                is_spoilt = isinstance(outcome, Crashed) or self._is_fresh
                 following = None if is_spoilt else self._next_at_hand()
                 self._send(attempt.end(outcome, following.token if following else None))
                 if is_spoilt:
@@ -80,6 +90,8 @@ class SerialExecutor:
         attempt.enter()
         self.attempt = attempt
         signal.setitimer(signal.ITIMER_REAL, attempt.run.timeout_s)
+        if self._cpu_s is not None:
+            limit_processor(self._cpu_s, is_final=self._is_fresh)
         if self._is_nudged:
             self._hear()
 

@@ -10,9 +10,12 @@ import msgspec
 
 from .. import kernel
 from ..core.job import MAX_PAYLOAD, NewJob, Progress
+from ..core.needs import Limits, Reach
 from ..core.outcome import Outcome
 from ..core.task import TaskSpec
 from ..kernel import Channel
+from ..sandbox.findings import Finding, Questions
+from ..sandbox.walls import Layers, Order
 
 MAX_FRAME = MAX_PAYLOAD + 64 * 1024  # a result or arguments, an error, and their wrapping
 TASKS_A_FRAME = 200
@@ -89,15 +92,27 @@ class Several(msgspec.Struct, frozen=True, tag="several", array_like=True):
     frames: tuple[Started | Ended | Reported | Logged | Told, ...]
 
 
+class Branch(msgspec.Struct, frozen=True, tag="branch"):
+    """Worker to zygote, with a descriptor: fork a zygote for executors of this reach, whose control that is."""
+
+    request: int
+    reach: Reach
+    order: Order
+
+
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Worker to zygote, with two descriptors: the executor's end of its socket, and a file for its last words.
 
-    concurrency: attempts at a time; 0 for an executor of sync tasks.
+    concurrency: attempts at a time; 0 for an executor of sync tasks. scratch: its folder, where the sandbox makes none.
+    is_fresh: it runs one attempt. questions: it runs none, but tries to break out, and says what it could do.
     """
 
     request: int
-    memory: int | None = None
+    limits: Limits = Limits()
     concurrency: int = 0
+    scratch: str = ""
+    is_fresh: bool = False
+    questions: Questions | None = None
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):
@@ -122,8 +137,26 @@ class ImportFailed(msgspec.Struct, frozen=True, tag="import_failed"):
     remedy: str = ""
 
 
+class Branched(msgspec.Struct, frozen=True, tag="branched"):
+    """The new zygote to the worker: its walls stand, forks can be asked for."""
+
+    layers: Layers
+
+
+class BranchFailed(msgspec.Struct, frozen=True, tag="branch_failed"):
+    """The new zygote to the worker: what its executors need cannot be had; it ends."""
+
+    error: str
+
+
+class Probed(msgspec.Struct, frozen=True, tag="probed"):
+    """Executor to worker, instead of any job: what it could do behind its walls."""
+
+    findings: tuple[Finding, ...]
+
+
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
-    """Zygote to worker, with the executor's pidfd."""
+    """Zygote to worker, with the pidfd of the executor or the new zygote."""
 
     request: int
     pid: int
@@ -146,12 +179,14 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 ToExecutor = Run | Stop
 Small = Started | Ended | Reported | Logged | Told
 FromExecutor = Small | Asked | Several
-FromZygote = Found | Ready | ImportFailed | Forked | ForkFailed | Exited
+ToZygote = Branch | Fork
+FromZygote = Found | Ready | ImportFailed | Branched | BranchFailed | Forked | ForkFailed | Exited
 
 encode = msgspec.msgpack.Encoder().encode
 to_executor = msgspec.msgpack.Decoder(ToExecutor)
 from_executor = msgspec.msgpack.Decoder(FromExecutor)
-to_zygote = msgspec.msgpack.Decoder(Fork)
+from_probe = msgspec.msgpack.Decoder(Probed)
+to_zygote = msgspec.msgpack.Decoder(ToZygote)
 from_zygote = msgspec.msgpack.Decoder(FromZygote)
 
 

@@ -14,9 +14,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .. import kernel
+from ..core.needs import Reach
 from ..core.runnable import RunnableApp
+from ..sandbox.walls import Order, Walls
 from . import child, wire
 from .importing import ImportProblem, import_app, leftovers, watch_environment
 
@@ -40,7 +43,8 @@ def main() -> None:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
     _introduce(app, control, leftovers({control.fileno(), setup["lifeline"]}))
-    zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"])
+    walls = Walls(Reach(), Order(is_on=False))
+    zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"], walls)
     gc.collect()
     gc.freeze()
     try:
@@ -51,14 +55,15 @@ def main() -> None:
 
 
 class Zygote:
-    """Forks on request, reaps, and reports both."""
+    """Forks on request, reaps, and reports both: branches, which are zygotes within walls, and executors from those."""
 
-    def __init__(self, mould: child.Mould, control: kernel.Channel, lifeline: int) -> None:
-        self._mould, self._control, self._lifeline = mould, control, lifeline
+    def __init__(self, mould: child.Mould, control: kernel.Channel, lifeline: int, walls: Walls) -> None:
+        self._mould, self._control, self._lifeline, self._walls = mould, control, lifeline, walls
         self._wake, self._waker = os.pipe()
         for end in (self._wake, self._waker):
             os.set_blocking(end, False)
-        self._children: set[int] = set()
+        self._executors: set[int] = set()
+        self._branches: set[int] = set()
         self._is_released = False
 
     def serve(self) -> None:
@@ -66,11 +71,12 @@ class Zygote:
         signal.signal(signal.SIGCHLD, _only_wake)
         signal.set_wakeup_fd(self._waker)
         with selectors.DefaultSelector() as selector:
+            self._own = [self._control.fileno(), self._wake, self._waker, selector.fileno()]
             selector.register(self._control.fileno(), selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
             if not kernel.DIES_BY_SIGNAL:
                 selector.register(self._lifeline, selectors.EVENT_READ)
-            while not self._is_released or (self._children and not kernel.ADOPTS_ORPHANS):
+            while not self._is_released or (self._has_children and not kernel.ADOPTS_ORPHANS):
                 ready = {key.fd for key, _ in selector.select()}
                 if self._lifeline in ready:
                     self._kill_all()
@@ -82,6 +88,10 @@ class Zygote:
                     self._obey()
                     if self._is_released:
                         selector.unregister(self._control.fileno())
+
+    @property
+    def _has_children(self) -> bool:
+        return bool(self._executors or self._branches)
 
     def _obey(self) -> None:
         """Fork for each request that is there."""
@@ -97,7 +107,6 @@ class Zygote:
         if not data:
             return False
         request = wire.to_zygote.decode(data)
-        channel, last_words = descriptors
         try:
             pid = os.fork()
         except OSError as error:
@@ -106,11 +115,17 @@ class Zygote:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            child.main(self._mould, kernel.Channel(fileno=channel), last_words, self._lifeline, request)
+            if isinstance(request, wire.Branch):
+                self._control.close()
+                branch(self._mould, kernel.Channel(fileno=descriptors[0]), self._lifeline, request)
+            channel, last_words = descriptors
+            child.main(
+                self._mould, self._walls, kernel.Channel(fileno=channel), last_words, self._lifeline, self._own, request
+            )
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
-            self._children.add(pid)
+            (self._branches if isinstance(request, wire.Branch) else self._executors).add(pid)
             process = kernel.Process(pid)
             _send(self._control, wire.Forked(request.request, pid), [process.descriptor])
             process.close()
@@ -119,15 +134,44 @@ class Zygote:
     def _reap(self) -> None:
         while (found := kernel.reap()) is not None:
             pid, status = found
-            self._children.discard(pid)
+            self._executors.discard(pid)
+            self._branches.discard(pid)
+            if pid == self._walls.init:
+                raise SystemExit(1)  # all executors are dead with it, and no more can be forked
             if status is not None and not self._is_released:
                 _send(self._control, wire.Exited(pid, status))
 
     def _kill_all(self) -> None:
-        """The worker is gone."""
-        for pid in self._children:
+        """The worker is gone. Branches notice that themselves, and kill theirs."""
+        for pid in self._executors:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def branch(mould: child.Mould, control: kernel.Channel, lifeline: int, request: wire.Branch) -> NoReturn:
+    """Become a zygote for executors of one reach, in a freshly forked process."""
+    status = 1
+    try:
+        os.setsid()
+        control.set_inheritable(False)
+        child.silence_descriptors({control.fileno(), lifeline})
+        if kernel.DIES_BY_SIGNAL:
+            kernel.die_with(lifeline)
+        kernel.offer_to_oom_killer()
+        walls = Walls(request.reach, request.order)
+        try:
+            walls.raise_up(lifeline)
+        except Exception as error:  # noqa: BLE001  (told to the worker, which decides)
+            _send(control, wire.BranchFailed(f"{type(error).__name__}: {error}"[:2000]))
+            os._exit(0)
+        gc.freeze()
+        _send(control, wire.Branched(walls.layers))
+        Zygote(mould, control, lifeline, walls).serve()
+        status = 0
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(status)
 
 
 def _only_wake(number: int, frame: object) -> None:

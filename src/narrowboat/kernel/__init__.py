@@ -22,13 +22,15 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import boot as boot
     from .linux import call_me as call_me
     from .linux import die_with as die_with
+    from .linux import keep_out_of_sight as keep_out_of_sight
     from .linux import limit_memory as limit_memory
+    from .linux import memory_now as memory_now
     from .linux import offer_to_oom_killer as offer_to_oom_killer
     from .linux import open_descriptors as open_descriptors
     from .linux import pair as pair
     from .linux import pid_namespace as pid_namespace
-    from .linux import private_bytes as private_bytes
     from .linux import reap as reap
+    from .linux import resident_bytes as resident_bytes
     from .linux import scratch as scratch
     from .linux import started as started
     from .linux import watch_file as watch_file
@@ -44,13 +46,15 @@ else:
     from .portable import boot as boot
     from .portable import call_me as call_me
     from .portable import die_with as die_with
+    from .portable import keep_out_of_sight as keep_out_of_sight
     from .portable import limit_memory as limit_memory
+    from .portable import memory_now as memory_now
     from .portable import offer_to_oom_killer as offer_to_oom_killer
     from .portable import open_descriptors as open_descriptors
     from .portable import pair as pair
     from .portable import pid_namespace as pid_namespace
-    from .portable import private_bytes as private_bytes
     from .portable import reap as reap
+    from .portable import resident_bytes as resident_bytes
     from .portable import scratch as scratch
     from .portable import started as started
     from .portable import watch_file as watch_file

@@ -18,7 +18,7 @@ DIES_BY_SIGNAL = True  # `die_with` needs no thread, and works while a task hold
 LIMITS_MEMORY = True
 MISSING = ""  # for people: what this system cannot do
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 4, 15, 36
 _F_SETSIG = 10
 _IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -118,19 +118,29 @@ def open_descriptors() -> list[int]:
     return [int(name) for name in os.listdir("/proc/self/fd")]
 
 
-def limit_memory(extra: int) -> None:
-    """Let this process take `extra` bytes of private memory beyond what it has now.
+def memory_now() -> tuple[int, int]:
+    """Bytes of this process: of data, and of address space."""
+    with open("/proc/self/statm") as statm:
+        fields = statm.read().split()
+    page = resource.getpagesize()
+    return int(fields[5]) * page, int(fields[0]) * page
+
+
+def limit_memory(extra: int, before: tuple[int, int]) -> None:
+    """Let this process take `extra` bytes of private memory beyond what it had, as `memory_now` said.
 
     RLIMIT_DATA is close to what people mean; RLIMIT_AS also catches shared anonymous memory, but counts
     reserved address space, so it is set wide.
     """
-    with open("/proc/self/statm") as statm:
-        fields = statm.read().split()
-    page = resource.getpagesize()
-    data = int(fields[5]) * page + extra
-    space = int(fields[0]) * page + 2 * extra + 512 * 1024 * 1024
+    data = before[0] + extra
+    space = before[1] + 2 * extra + 512 * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
+
+
+def keep_out_of_sight() -> None:
+    """Other processes of this user are not to look into this one."""
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def offer_to_oom_killer() -> None:
@@ -141,8 +151,7 @@ def offer_to_oom_killer() -> None:
 
 def call_me(name: str) -> None:
     """Set the name that ps and top show for this process (15 characters)."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def scratch(name: str) -> int:
@@ -150,13 +159,16 @@ def scratch(name: str) -> int:
     return os.memfd_create(name, os.MFD_CLOEXEC)
 
 
-def private_bytes(pid: int) -> int:
-    """Memory that a process shares with no other; 0 when it is gone."""
+def resident_bytes(pid: int) -> int:
+    """Memory of a process that is in no file, shared pages included; 0 when it is gone.
+
+    Unlike what it shares with no other, anybody may ask for this, also of a process that nobody may look into.
+    """
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
 
 
 def boot() -> str:

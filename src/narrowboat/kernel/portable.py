@@ -207,8 +207,17 @@ def open_descriptors() -> list[int]:
     return [int(name) for name in os.listdir("/dev/fd")]
 
 
-def limit_memory(extra: int) -> None:
+def memory_now() -> tuple[int, int]:
+    """Not here."""
+    return 0, 0
+
+
+def limit_memory(extra: int, before: tuple[int, int]) -> None:
     """Not here: the worker looks and kills."""
+
+
+def keep_out_of_sight() -> None:
+    """Not here."""
 
 
 def offer_to_oom_killer() -> None:
@@ -227,7 +236,7 @@ def scratch(name: str) -> int:
         return os.dup(file.fileno())
 
 
-def private_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     """Memory of a process, shared pages included; 0 when it is gone."""
     return int(_ps(pid, "rss") or 0) * 1024
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 from .. import __version__, kernel
 from ..backends.base import WorkerInfo
+from ..core.needs import Reach
 from ..core.task import Manifest
 from ..core.units import in_words
-
-SANDBOX = "processes apart, clean environment; no kernel rules yet"
+from ..sandbox.findings import Finding, lacking
+from ..sandbox.findings import in_words as findings_in_words
+from ..sandbox.walls import Layers
 
 
 def facts(location: str, origin: str, info: WorkerInfo, manifest: Manifest, drain_s: float) -> dict[str, str]:
@@ -22,7 +25,7 @@ def facts(location: str, origin: str, info: WorkerInfo, manifest: Manifest, drai
         "queues": queues or "none: the app has no tasks",
         "slots": f"{info.slots}",
         "tasks": shown or "none",
-        "sandbox": SANDBOX,
+        "sandbox": "",  # its place; what it is comes from the probes
         "worker": f"{info.id}, drains for {in_words(drain_s)} on TERM or Ctrl-C",
     }
 
@@ -43,4 +46,34 @@ def doubts(info: WorkerInfo, manifest: Manifest) -> list[str]:
             close = difflib.get_close_matches(queue, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"its tasks go to {', '.join(known) or 'none'}"
             found.append(f"no task of the app goes to the queue {queue}: {hint}")
+    return found
+
+
+Walls = Mapping[Reach, tuple[Layers, tuple[Finding, ...]]]
+
+
+def sandbox_line(mode: str, walls: Walls) -> str:
+    """What stands around executors of tasks that are not trusted."""
+    if mode == "off":
+        return "OFF: tasks can do whatever this worker's user can"
+    kept = [found for reach, found in walls.items() if not reach.trusted]
+    if not kept:
+        return "none: every task is trusted"
+    layers, _ = kept[0]
+    weak = sorted({finding.name for _, findings in kept for finding in lacking(findings)})
+    what = f"not enforced: {', '.join(weak)}" if weak else "every property enforced"
+    return f"{layers.in_words()}; {what}"
+
+
+def gaps(mode: str, walls: Walls) -> list[str]:
+    """What is missing, with the reasons."""
+    if mode == "off":
+        return ["the sandbox is off: tasks can read, change and reach whatever this worker's user can"]
+    found: list[str] = []
+    for reach, (layers, findings) in walls.items():
+        if not reach.trusted and lacking(findings):
+            who = f"tasks with {reach.in_words()}" if reach != Reach() else "tasks"
+            why = f"; no namespaces: {layers.namespaces}" if layers.namespaces else ""
+            why += f"; executors run as root: {layers.user}" if layers.user else ""
+            found.append(f"the sandbox of {who}: {findings_in_words(findings)}{why}")
     return found

@@ -46,7 +46,7 @@ def believable(outcome: Outcome) -> Outcome:
         case Cancelled(reason):
             return Cancelled(reason[:300])
         case Crashed(cause, detail):
-            return Crashed(cause[:300], detail[-MAX_TRACEBACK:])
+            return Crashed(cause[:300], detail[-MAX_TRACEBACK:])  # what is final is for the worker to say
         case Released(reason):
             return Released(reason[:300])
         case Unreadable(error):

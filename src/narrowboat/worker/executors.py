@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from .. import kernel
+from ..core.needs import Limits, Reach
 from ..core.task import TaskSpec
 from ..executor import wire
 from .held import Held
@@ -23,11 +24,16 @@ class ProtocolViolation(Exception):
 
 
 class Kind(NamedTuple):
-    """What tells one class of executors from another. Limits that were set cannot be raised again."""
+    """What tells one class of executors from another. Limits that were set cannot be raised again.
 
-    memory: int | None
-    concurrency: int  # 0: sync tasks, one at a time
-    generation: int = 0  # of the zygote that it comes from
+    generation: of the zygotes that it comes from. is_fresh: it runs one attempt.
+    """
+
+    reach: Reach = Reach()
+    limits: Limits = Limits()
+    concurrency: int = 0  # 0: sync tasks, one at a time
+    is_fresh: bool = False
+    generation: int = 0
 
     @property
     def capacity(self) -> int:
@@ -37,7 +43,7 @@ class Kind(NamedTuple):
 
 def kind_for(spec: TaskSpec, generation: int = 0) -> Kind:
     """The class of executor that a task needs."""
-    return Kind(spec.memory, spec.concurrency, generation)
+    return Kind(spec.needs.reach, spec.limits, spec.concurrency, spec.is_untrusted, generation)
 
 
 class Executor:
@@ -62,7 +68,9 @@ class Executor:
         self.begun = 0  # jobs so far
         self.is_alone = False  # what it has is suspect: it gets nothing else
         self.kill_reason: str | None = None  # why this worker killed it
+        self.memory_at_birth = 0  # bytes, what it shares with its zygote included
         self.most_memory: int | None = None  # where the worker has to look itself
+        self.scratch = ""  # its folder, where the kernel gives it none
         self.has_hung_up = False
         self.is_dead = False
         self.is_retiring = False
@@ -80,17 +88,24 @@ class Executor:
     @property
     def room(self) -> int:
         """How many jobs it could begin at once."""
-        return 0 if self.is_alone else max(0, self.kind.capacity - len(self.given))
+        is_used = self.kind.is_fresh and self.begun
+        return 0 if self.is_alone or is_used else max(0, self.kind.capacity - len(self.given))
 
     @property
     def ahead(self) -> int:
         """Jobs that wait in its socket for room."""
         return max(0, len(self.given) - self.kind.capacity)
 
-    def guard_memory(self) -> None:
-        """Note how much memory it may have, where the system does not."""
-        if self.kind.memory is not None and not kernel.LIMITS_MEMORY:
-            self.most_memory = kernel.private_bytes(self.pid) + self.kind.memory
+    def weigh(self) -> None:
+        """Note what it has at birth, and how much it may have where the system does not look."""
+        self.memory_at_birth = kernel.resident_bytes(self.pid)
+        if self.kind.limits.memory is not None and not kernel.LIMITS_MEMORY:
+            self.most_memory = self.memory_at_birth + self.kind.limits.memory
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it has taken since its birth."""
+        return kernel.resident_bytes(self.pid) - self.memory_at_birth
 
     def running(self) -> list[Held]:
         """The jobs whose code runs now."""
@@ -218,6 +233,10 @@ def cause_of_death(executor: Executor, status: int | None) -> str:
         return "the process vanished"
     if status == -signal.SIGKILL:
         return "SIGKILL (from outside; perhaps the kernel was out of memory)"
+    if status == -signal.SIGSYS:
+        return "SIGSYS (it made a system call that no task makes)"
+    if status == -signal.SIGXCPU:
+        return f"its processor time was over (cpu={executor.kind.limits.cpu_s:g} s)"
     if status < 0:
         return signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
     return f"exit code {status}"

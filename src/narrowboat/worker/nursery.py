@@ -1,204 +1,294 @@
-"""Keeps one zygote alive for the pool, moves over to a new one when asked, and reaps what is left to this process."""
+"""Keeps executors to be had: one tree of zygotes in use, another beside it while code changes or a zygote has died."""
 
 from __future__ import annotations
 
 import logging
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .. import kernel
 from ..core.codec import printable
-from ..core.errors import NarrowboatError
+from ..core.errors import ConfigError
+from ..core.needs import Limits, Reach
 from ..core.task import Manifest, TaskSpec
 from ..executor import wire
-from .executors import Executor, ProtocolViolation
+from ..sandbox.findings import Finding, in_words, lacking
+from ..sandbox.walls import Layers, Order
+from .executors import Executor
 from .pool import Pool
-from .zygote import Zygote
+from .secrets import Secrets
+from .tree import PROBE_MEMORY, ImportFailed, Tree
+from .yard import Yard
+from .zygote import Branch, Zygote
 
 log = logging.getLogger("narrowboat.worker")
+REQUIRE, BEST, OFF = "require", "best", "off"
+AGAIN_S = 1.0  # at least, between two imports because an executor has died of something suspicious
 
 
-class ImportFailed(NarrowboatError):
-    """The app could not be imported; the text is its own traceback and the remedy."""
+class Grower:
+    """What trees need: starts zygotes with what is theirs, and says what walls are wanted.
 
+    sandbox: "require" refuses walls with a gap, "best" tells of them, "off" wants none.
+    serves: whether a task is run here.
+    """
 
-class Birth:
-    """A zygote, and what it has told so far."""
+    def __init__(
+        self,
+        start: Callable[[dict[str, str]], Zygote],
+        secrets: Secrets,
+        yard: Yard,
+        order: Order,
+        sandbox: str,
+        serves: Callable[[TaskSpec], bool],
+    ) -> None:
+        self._start, self._secrets, self.yard, self._order = start, secrets, yard, order
+        self._sandbox, self._serves = sandbox, serves
 
-    def __init__(self, zygote: Zygote, generation: int) -> None:
-        self.zygote, self.generation = zygote, generation
-        self.found: list[TaskSpec] = []
-        self.has_failed = self.is_over = False
+    def start_zygote(self, reach: Reach) -> Zygote:
+        """With the environment of tasks of this reach. Raises ConfigError for a missing secret."""
+        return self._start(self._secrets.environment_for(reach))
+
+    def plant(self, zygote: Zygote, branch: Branch) -> None:
+        """Have a zygote branch."""
+        zygote.ask_for_branch(branch, self._order)
+
+    def question(self, branch: Branch, layers: Layers, theirs: kernel.Channel, last_words: int) -> None:
+        """Ask for an executor that tries to break out."""
+        scratch = self.yard.probe_scratch(bool(layers.user)) if layers.namespaces else ""
+        limits = Limits(memory=PROBE_MEMORY)
+        frame = wire.Fork(0, limits, 0, scratch, is_fresh=True, questions=self.yard.questions())
+        branch.send_fork(frame, theirs, last_words)
+
+    def wanted(self, manifest: Manifest) -> Sequence[TaskSpec]:
+        """The tasks that this worker is to run."""
+        return [spec for spec in manifest.tasks if self._serves(spec)]
+
+    def accepts(self, reach: Reach, layers: Layers, findings: Sequence[Finding]) -> str:
+        """Empty, or why the worker does not start with walls like these."""
+        if self._sandbox != REQUIRE or reach.trusted or not lacking(findings):
+            return ""
+        return (
+            f'sandbox="require", and this host cannot keep all of it. {in_words(findings)}. It has {layers.in_words()}'
+        )
 
 
 class Nursery:
-    """Starts a zygote, asks it for executors, and starts another when it dies or its code has changed.
+    """Grows a tree, asks it for executors, and grows another when it withers or the code has changed.
 
-    manifest: what the latest zygote found; None until the first has. is_ready: whether forks can be asked for now.
+    manifest: what the latest tree found; None until the first is grown. is_ready: whether forks can be asked for now.
     `moved` is called with each later manifest.
     """
 
     def __init__(
         self,
-        start: Callable[[], Zygote],
+        grower: Grower,
         pool: Pool,
         selector: selectors.BaseSelector,
         moved: Callable[[Manifest], None],
     ) -> None:
-        self._start_zygote, self._pool, self._selector, self._moved = start, pool, selector, moved
-        self._current: Birth | None = None
-        self._next: Birth | None = None  # beside the current one, until it has imported the app
+        self._grower, self._pool, self._selector, self._moved = grower, pool, selector, moved
+        self._current: Tree | None = None
+        self._next: Tree | None = None  # beside the current one, until it is grown
+        self._is_next_new_code = False
         self._generations = 0
         self._failures = 0
+        self._planted_at = 0.0
+        self._is_withered = False  # the current tree; told once
         self.manifest: Manifest | None = None
-        self.is_ready = False
         self.retry_at: float | None = None
 
     @property
     def generation(self) -> int:
-        """Counts the zygotes that were started."""
+        """Counts the trees."""
         return self._generations
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether any executor can be had."""
+        return self.manifest is not None and self._current is not None and bool(self._current.limbs)
+
+    def walls(self) -> dict[Reach, tuple[Layers, tuple[Finding, ...]]]:
+        """What stands around executors, by the reach of their tasks, and what was found when it was attacked."""
+        limbs = self._current.limbs if self._current else {}
+        return {
+            reach: (limb.layers, limb.findings)
+            for reach, limb in limbs.items()
+            if limb.layers is not None and limb.findings is not None
+        }
+
     def start(self) -> None:
-        """Start a zygote, since there is none."""
+        """Grow a tree, since there is none, or none that is whole."""
         self.retry_at = None
-        self._current = self._bear()
+        if self._next is not None:
+            return
+        tree = self._plant()
+        if self._current is None:
+            self._current = tree
+        else:
+            self._next, self._is_next_new_code = tree, False
 
     def reload(self) -> None:
-        """Start another beside the one that is there, and move over when it has imported the app.
+        """Grow another beside the one that is there, and move over when it is grown.
 
-        Nothing changes if it cannot: the old code stays, and the log says why.
+        Nothing changes if it cannot be: the old code stays, and the log says why.
         """
         if self._next is not None:
             self._let_go(self._next)
         if self._current is None or self.manifest is None:
             self.retry_at = time.monotonic()  # nothing to keep: try at once
             return
-        self._next = self._bear()
+        self._next, self._is_next_new_code = self._plant(), True
+
+    def retire(self, why: str) -> None:
+        """Grow another tree because of how an executor died: all of one tree have the same addresses and hash seeds."""
+        if self._next is None and self.retry_at is None:
+            log.warning("%s: its zygote, whose children all look alike inside, is replaced", why)
+            self.retry_at = max(time.monotonic(), self._planted_at + AGAIN_S)
+
+    def turn(self) -> None:
+        """Look at how the trees are; called when any of them was heard of. Raises ImportFailed for the first."""
+        for tree in (self._current, self._next):
+            if tree is None:
+                continue
+            if tree.failure is not None:
+                self._failed(tree)
+            elif (tree is self._next or self.manifest is None) and tree.is_grown:
+                self._is_grown(tree)
+        if self._current is not None and self._current.is_withered and not self._is_withered and self.manifest:
+            self._is_withered = True
+            self._again("a zygote ended; running jobs go on, and another is started")
 
     def close(self) -> None:
-        """Let the zygotes go."""
-        for birth in (self._current, self._next):
-            if birth is not None:
-                self._let_go(birth)
+        """Let the trees go."""
+        for tree in (self._current, self._next):
+            if tree is not None:
+                tree.close()
         self._current = self._next = None
 
     def ask_for(self, executor: Executor) -> bool:
-        """Ask for a fork; False when there is nobody to ask."""
-        if self._current is None or not self.is_ready:
+        """Ask for a fork; False when there is nobody to ask, yet."""
+        tree = self._current
+        if tree is None or self.manifest is None or executor.kind.generation != tree.number:
             return False
+        limb = tree.limbs.get(executor.kind.reach)
+        if limb is None and not tree.is_withered:
+            tree.grow(executor.kind.reach)
+        if limb is None or not limb.is_ready:
+            return False
+        if limb.layers is not None and limb.layers.namespaces:
+            executor.scratch = self._grower.yard.scratch(executor.request, bool(limb.layers.user))
         try:
-            self._current.zygote.ask_for(executor)
+            limb.branch.ask_for(executor)
         except OSError:
             return False  # it is dead, or behind; both are noticed elsewhere, and the job in hand asks again
         return True
 
     def reap(self) -> None:
         """Children that have died: zygotes, executors of an earlier one, helpers of dead executors."""
-        zygotes = {birth.zygote.pid: birth for birth in (self._current, self._next) if birth is not None}
+        zygotes = {
+            pid: (tree, root)
+            for tree in (self._current, self._next)
+            if tree is not None
+            for pid, root in tree.zygotes().items()
+        }
         while (found := kernel.reap(zygotes)) is not None:
             pid, status = found
             if pid in zygotes:
-                self._died(zygotes.pop(pid))
+                tree, root = zygotes.pop(pid)
+                tree.root_died(root)
             else:
                 self._pool.exited(pid, status)
+        self.turn()
 
-    def _bear(self) -> Birth:
+    def _plant(self) -> Tree:
         self._generations += 1
-        birth = Birth(self._start_zygote(), self._generations)
-        self._selector.register(birth.zygote.control.fileno(), selectors.EVENT_READ, lambda: self._read(birth))
-        if birth.zygote.watched.descriptor >= 0:
-            self._selector.register(birth.zygote.watched.descriptor, selectors.EVENT_READ, lambda: self._died(birth))
-        return birth
+        self._planted_at = time.monotonic()
+        tree = Tree(self._generations, self._grower, self._selector, self._heard)
+        tree.lost = lambda reach: self._lost(tree, reach)  # type: ignore[method-assign]
+        tree.plant()
+        return tree
 
-    def _let_go(self, birth: Birth) -> None:
-        if not birth.is_over:
-            birth.is_over = True
-            self._selector.unregister(birth.zygote.control.fileno())
-            if birth.zygote.watched.descriptor >= 0:
-                self._selector.unregister(birth.zygote.watched.descriptor)
-            birth.zygote.close()
-        if self._next is birth:
-            self._next = None
+    def _heard(self, frame: wire.FromZygote, descriptor: int) -> None:
+        match frame:
+            case wire.Forked(request, pid):
+                self._pool.forked(request, kernel.Process(pid, descriptor))
+            case wire.ForkFailed(request, error):
+                log.error("an executor could not be started: %s", error)
+                self._pool.fork_failed(request)
+            case wire.Exited(pid, status):
+                self._pool.exited(pid, status)
+            case _:
+                log.error("a zygote said %s, which it may not", type(frame).__name__)
 
-    def _read(self, birth: Birth) -> None:
-        if not birth.is_over:
-            self._hear(birth)
-        if not birth.is_over and birth.zygote.has_hung_up:
-            self._died(birth)
-
-    def _hear(self, birth: Birth) -> None:
-        try:
-            frames = birth.zygote.read()
-        except ProtocolViolation as violation:
-            log.error("the zygote broke the protocol and is killed: %s", violation)
-            birth.zygote.kill()
-            return
-        for frame, descriptor in frames:
-            match frame:
-                case wire.Found(tasks):
-                    birth.found += tasks
-                case wire.Ready(app, url, warnings, on_dead):
-                    found = Manifest(app=app, url=url, tasks=tuple(birth.found), on_dead=on_dead)
-                    self._is_there(birth, found, warnings)
-                case wire.Forked(request, pid):
-                    self._pool.forked(request, kernel.Process(pid, descriptor))
-                case wire.ForkFailed(request, error):
-                    log.error("an executor could not be started: %s", error)
-                    self._pool.fork_failed(request)
-                case wire.Exited(pid, status):
-                    self._pool.exited(pid, status)
-                case wire.ImportFailed(text, remedy):
-                    self._import_failed(birth, printable(f"{text}\n{remedy}".strip()))
-
-    def _is_there(self, birth: Birth, manifest: Manifest, warnings: tuple[str, ...]) -> None:
-        """It has imported the app: from now on executors come from it."""
-        for warning in warnings:
-            log.warning("%s", printable(warning))
-        if birth is self._next:
-            old, self._current, self._next = self._current, birth, None
+    def _is_grown(self, tree: Tree) -> None:
+        """It has imported the app, and its walls stand: from now on executors come from it."""
+        manifest = tree.manifest
+        assert manifest is not None
+        self._grower.yard.stop_listening()
+        is_new_code = True
+        if tree is self._next:
+            old, self._current, self._next = self._current, tree, None
+            is_new_code = self._is_next_new_code or manifest != self.manifest
             if old is not None:
-                self._pool.forget_starting(old.generation)
-                self._let_go(old)
+                self._pool.forget_starting(old.number)
+                old.close()
+        if is_new_code:
+            for warning in tree.warnings:
+                log.warning("%s", printable(warning))
         is_first, self.manifest = self.manifest is None, manifest
-        self.is_ready = True
+        self._is_withered = False
         self._failures = 0
-        self._pool.move_on(birth.generation)
-        if not is_first:
+        self._pool.move_on(tree.number)
+        if not is_first and is_new_code:
             self._moved(manifest)
 
-    def _import_failed(self, birth: Birth, text: str) -> None:
-        birth.has_failed = True
+    def _failed(self, tree: Tree) -> None:
+        failure = tree.failure
+        assert failure is not None
         if self.manifest is None:
-            raise ImportFailed(text)
-        if birth is self._next:
-            log.error("the new code cannot be imported; the old code stays:\n%s", text)
-        else:
-            log.error("the app cannot be imported any more; running jobs go on, new ones wait:\n%s", text)
+            raise ImportFailed(failure.text)
+        if tree is self._next:
+            is_new_code = self._is_next_new_code
+            self._let_go(tree)
+            if is_new_code:
+                what = "imported" if failure.is_import else "used"
+                log.error("the new code cannot be %s; the old code stays:\n%s", what, failure.text)
+            else:
+                self._again(f"the app cannot be had anew; what can be run goes on:\n{failure.text}")
+            return
+        # A branch that tasks of another queue need, or one that could not be made again.
+        tree.failure = None
+        log.error("%s", failure.text)
+        for reach, limb in list(tree.limbs.items()):
+            if limb.failure:
+                del tree.limbs[reach]
+        if not tree.limbs:
+            self._again("no executor can be had")
 
-    def _died(self, birth: Birth) -> None:
-        """Start another soon. Executors live on: they are this process's children from now on."""
-        if birth.is_over:
+    def _lost(self, tree: Tree, reach: Reach) -> None:
+        if tree is not self._current:
             return
-        self._hear(birth)  # its last words come first
-        if birth.is_over:
-            return
-        status = birth.zygote.reap()
-        was_next = birth is self._next
-        self._let_go(birth)
-        if birth is not self._current:
-            if was_next and not birth.has_failed:
-                log.error("the new code cannot be imported (status %s); the old code stays", status)
-            return
-        self._current = None
-        if self.manifest is None:
-            raise ImportFailed(f"the process that imports the app ended with status {status}")
-        self.is_ready = False
-        self._pool.forget_starting(birth.generation)
-        if self._next is not None:  # the one that was to take its place anyway
-            self._current, self._next = self._next, None
-            return
-        self._failures += 1
-        self.retry_at = time.monotonic() + min(5.0, 0.05 * 2**self._failures)
-        log.error("the zygote ended (status %s); running jobs go on, and another zygote is started", status)
+        log.error("a zygote ended; running jobs go on, and another is started")
+        self._pool.forget_starting(tree.number, reach)
+        if not tree.is_withered:
+            tree.grow(reach)
+
+    def _again(self, why: str) -> None:
+        if self.retry_at is None and self._next is None:
+            self._failures += 1
+            self.retry_at = time.monotonic() + min(5.0, 0.05 * 2**self._failures)
+            log.error("%s", why)
+
+    def _let_go(self, tree: Tree) -> None:
+        tree.close()
+        if tree is self._next:
+            self._next = None
+
+
+def order_for(sandbox: str, yard: Yard, user: int | None, hidden: Sequence[str]) -> Order:
+    """What zygotes are asked for. Raises ConfigError for a word that is none of the three."""
+    if sandbox not in (REQUIRE, BEST, OFF):
+        raise ConfigError(f"sandbox {sandbox!r}: give require, best or off")
+    return Order(is_on=sandbox != OFF, folder=str(yard.root), user=user, hidden=tuple(hidden))

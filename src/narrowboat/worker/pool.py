@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections import Counter, deque
 from typing import Protocol
 
 from .. import kernel
 from ..core.codec import printable
+from ..core.needs import Reach
 from ..core.outcome import Cancelled, Crashed, Outcome, Released
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
 from .hearing import Events, Hearing
@@ -24,6 +26,7 @@ TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs 
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
 LEEWAY = 0.99  # of a slot, for what still runs in executors that are about to end
 WEIGH_S = 0.25  # between two looks at the memory of an executor, where the system keeps no limit
+SUSPICIOUS = {signal.SIGSYS, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}  # what exploits end in
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
 
 
@@ -40,6 +43,14 @@ class Forks(Protocol):
 
     def unwatch(self, executor: Executor) -> None:
         """It is dead, or of no more interest."""
+        ...
+
+    def clear(self, executor: Executor) -> None:
+        """Remove what it left."""
+        ...
+
+    def suspicious(self, cause: str) -> None:
+        """An executor died as it would under attack."""
         ...
 
 
@@ -60,6 +71,7 @@ class Pool:
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
+        self._kinds: dict[str, Kind] = {}
         self._statuses: dict[int, int] = {}  # deaths told by the zygote before they were seen
         self._dying: dict[int, float] = {}  # pid -> until when to wait for its status
 
@@ -109,7 +121,7 @@ class Pool:
         hopeless: dict[tuple[Kind, str], Held] = {}
         while self.hand:
             held = self.hand.popleft()
-            kind = kind_for(held.spec, self.generation)
+            kind = self._kind_of(held)
             what = (kind, held.claim.task)
             if what in hopeless:
                 left.append(held)
@@ -128,7 +140,7 @@ class Pool:
     def _assign_suspects(self, coming: Counter[Kind]) -> None:
         for _ in range(len(self.suspects)):
             held = self.suspects.popleft()
-            kind = kind_for(held.spec, self.generation)
+            kind = self._kind_of(held)
             empty = next((e for e in self.executors if e.kind == kind and not e.given and e.is_ready), None)
             if empty is not None and empty.give(held):
                 continue
@@ -145,7 +157,7 @@ class Pool:
 
     def _give_ahead(self, held: Held, kind: Kind) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        ahead = self.pace.ahead(held.claim.task)
+        ahead = 0 if kind.is_fresh else self.pace.ahead(held.claim.task)
         if ahead == 0:
             return False
         fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
@@ -185,7 +197,7 @@ class Pool:
 
     def _take_turns(self, held: Held) -> None:
         """Executors of async tasks need never be idle: one makes room when another class has waited long enough."""
-        now, kind = time.monotonic(), kind_for(held.spec, self.generation)
+        now, kind = time.monotonic(), self._kind_of(held)
         if any(e.kind == kind or (e.is_retiring and e.given) for e in self.executors if not e.is_dead):
             return
         if now < held.claimed_at + TURN_S:
@@ -197,6 +209,13 @@ class Pool:
             self.hand.remove(held)  # what came back from that executor must not be before it
             self.hand.appendleft(held)
 
+    def _kind_of(self, held: Held) -> Kind:
+        """One object for all jobs of a task, so that comparing is quick."""
+        known = self._kinds.get(held.claim.task)
+        if known is None or known.generation != self.generation:
+            known = self._kinds[held.claim.task] = kind_for(held.spec, self.generation)
+        return known
+
     # What the zygote and the kernel tell of executors.
 
     def forked(self, request: int, process: kernel.Process) -> None:
@@ -206,7 +225,7 @@ class Pool:
             process.close()
             return
         executor.process = process
-        executor.guard_memory()
+        executor.weigh()
         self._forks.watch(executor)
 
     def fork_failed(self, request: int) -> None:
@@ -215,10 +234,12 @@ class Pool:
         for executor in [e for e in self.executors if e.request == request]:
             self._remove(executor)
 
-    def forget_starting(self, generation: int) -> None:
+    def forget_starting(self, generation: int, reach: Reach | None = None) -> None:
         """A zygote is gone, and with it the forks that it was asked for."""
-        for executor in [e for e in self.executors if e.process is None and e.kind.generation == generation]:
-            self._remove(executor)
+        for executor in list(self.executors):
+            kind = executor.kind
+            if executor.process is None and kind.generation == generation and reach in (None, kind.reach):
+                self._remove(executor)
 
     def move_on(self, generation: int) -> None:
         """From now on executors come from another zygote; those of the one before end when their jobs do."""
@@ -273,7 +294,11 @@ class Pool:
             self._stillborn += 1
             self._wait_to_fork(min(30.0, FORK_AGAIN_S * 2**self._stillborn))
             log.error("an executor died before its first job (%s): %s", cause, printable(words[-2000:]))
-        outcomes = [(held, verdict(held, running, executor.kill_reason, cause, words)) for held in running]
+        is_signal = executor.kill_reason is None and status is not None and -status in SUSPICIOUS
+        is_final = is_signal and (status == -signal.SIGSYS or executor.kind.is_fresh)
+        if is_signal:
+            self._forks.suspicious(f"an executor died of {cause}")
+        outcomes = [(held, verdict(held, running, executor.kill_reason, cause, words, is_final)) for held in running]
         suspects = [held for held, outcome in outcomes if outcome is None]
         if suspects:
             log.error("an executor died (%s) with %d jobs in it; each is run again alone", cause, len(suspects))
@@ -302,6 +327,7 @@ class Pool:
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
             self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
         is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
+        is_spoilt = is_spoilt or executor.kind.is_fresh
         if not executor.is_retiring and (is_spoilt or self._wear.is_worn(executor)):
             self._retire(executor)
 
@@ -365,7 +391,7 @@ class Pool:
             elif until is not None:
                 self.next_scan = min(self.next_scan, until)
         if executor.most_memory is not None and executor.given:
-            if kernel.private_bytes(executor.pid) > executor.most_memory:
+            if kernel.resident_bytes(executor.pid) > executor.most_memory:
                 executor.kill(MEMORY)
             self.next_scan = min(self.next_scan, now + WEIGH_S)
         if executor.unbegun and executor.begun:
@@ -397,6 +423,7 @@ class Pool:
         if executor in self.executors:
             self.executors.remove(executor)
             executor.close()
+            self._forks.clear(executor)
 
 
 def _taken(executor: Executor) -> float:

@@ -32,6 +32,8 @@ class Settings:
     kept: tuple[int, int] | None = None  # by a Keeper: descriptors to say on that it works, and of the keeper's life
     health_port: int | None = None  # for /livez and /readyz; 0: any free one
     health_host: str = "127.0.0.1"
+    sandbox: str = "best"  # or "require", "off"
+    executor_user: int | None = None  # that executors run as where the worker is root
     reload: bool = False  # move over to new code when files below path[0] change
 
     def __post_init__(self) -> None:

@@ -9,7 +9,9 @@ from .settings import STOPPING_S
 TIMEOUT, SHUTDOWN, CANCEL, MEMORY = "timeout", "shutdown", "cancelled", "out of memory"  # why a worker kills
 
 
-def verdict(held: Held, running: list[Held], kill_reason: str | None, cause: str, words: str) -> Outcome | None:
+def verdict(
+    held: Held, running: list[Held], kill_reason: str | None, cause: str, words: str, is_final: bool = False
+) -> Outcome | None:
     """The outcome of one of the running jobs; None for a suspect, which is to run again alone.
 
     Nobody is charged for a neighbour: of several jobs, one that did not end when it was told to is to blame
@@ -21,7 +23,7 @@ def verdict(held: Held, running: list[Held], kill_reason: str | None, cause: str
     if held.stop_why == "cancel":
         return Cancelled(held.stop_reason)
     if len(running) == 1:
-        return Released("shutdown") if held.stop_why == "shutdown" else Crashed(cause, words)
+        return Released("shutdown") if held.stop_why == "shutdown" else Crashed(cause, words, is_final)
     if kill_reason in (TIMEOUT, CANCEL):
         did_turn = any(other.is_told for other in running)
         if held.is_told:

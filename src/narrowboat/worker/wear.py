@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from .. import kernel
 from .executors import Executor
 
 WEIGH_EVERY_S = 1.0
@@ -13,7 +12,7 @@ WEIGH_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wear:
-    """max_jobs: begun in one executor. max_age_s: seconds. max_memory: private bytes. None: no limit."""
+    """max_jobs: begun in one executor. max_age_s: seconds. max_memory: bytes since its birth. None: no limit."""
 
     max_jobs: int | None = None
     max_age_s: float | None = None
@@ -33,4 +32,4 @@ class Wear:
         if self.max_memory is None or now < executor.weighed_at + WEIGH_EVERY_S:
             return False
         executor.weighed_at = now
-        return kernel.private_bytes(executor.pid) > self.max_memory
+        return executor.memory > self.max_memory

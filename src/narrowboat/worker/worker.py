@@ -17,9 +17,9 @@ from ..backends.urls import redacted
 from ..backends.whereabouts import Health
 from ..core.errors import NarrowboatError
 from ..core.outcome import Released
-from ..core.task import Manifest
+from ..core.task import Manifest, TaskSpec
 from ..core.units import many
-from .banner import banner, doubts, facts
+from .banner import banner, doubts, facts, gaps, sandbox_line
 from .exchange import Exchange
 from .executors import Executor
 from .health import Door, Pulse
@@ -35,12 +35,15 @@ from .mail import (
     Rescued,
     Stepped,
 )
-from .nursery import ImportFailed, Nursery
+from .nursery import Grower, Nursery, order_for
 from .pool import Pool
 from .report import report
+from .secrets import Secrets
 from .settings import STOPPING_S, Settings
 from .signals import Signals, has_terminal
+from .tree import ImportFailed
 from .watching import Watcher
+from .yard import Yard
 from .zygote import Zygote
 
 log = logging.getLogger("narrowboat.worker")
@@ -73,7 +76,11 @@ class Worker:
         self._ledger = Ledger(self._info.id)
         self._pool = Pool(settings.slots, self._ledger, self, settings.wear)
         self._exchange = Exchange(backend, self._info, settings, self._ledger, self._pool, self._mailbox)
-        self._nursery = Nursery(self._start_zygote, self._pool, self._selector, self._moved)
+        self._yard = Yard(settings.executor_user)
+        hidden = (*backend.files, *Secrets().folders)
+        order = order_for(settings.sandbox, self._yard, settings.executor_user, hidden)
+        grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, settings.sandbox, self._serves)
+        self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False
         self._next_watchdog = self._next_beat = 0.0
 
@@ -81,6 +88,7 @@ class Worker:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
         sys.setswitchinterval(SWITCH_S)
         kernel.adopt_orphans()
+        kernel.keep_out_of_sight()
         self._signals.listen()
         self._add(self._signals.descriptor, self._obey)
         self._add(self._mailbox.descriptor, self._read_mail)
@@ -128,12 +136,14 @@ class Worker:
         os.close(ready)
 
     def _introduce(self, manifest: Manifest) -> None:
+        walls = self._nursery.walls()
         lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
+        lines["sandbox"] = sandbox_line(self._settings.sandbox, walls)
         if self._say is not None:
             self._say(banner(manifest.app, lines))
         else:
             log.info("app %s: %s", manifest.app, lines["worker"], extra={"facts": lines})
-        for doubt in doubts(self._info, manifest):
+        for doubt in [*doubts(self._info, manifest), *gaps(self._settings.sandbox, walls)]:
             log.warning("%s", doubt)
 
     def _moved(self, manifest: Manifest) -> None:
@@ -184,6 +194,7 @@ class Worker:
             self._pool.scan(now)
         if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
             self._nursery.start()
+        self._nursery.turn()
         if self._stop_by is not None:
             self._drain(now)
         else:
@@ -288,6 +299,7 @@ class Worker:
         self._exchange.close()
         self._pool.close()
         self._nursery.close()
+        self._yard.close()
         os.close(self._lifeline)
         try:
             self._backend.leave(self._info.id)
@@ -308,9 +320,11 @@ class Worker:
                     raise ImportFailed(f"importing {self._settings.app} takes more than {IMPORT_S:.0f} s")
         except BaseException:
             self._nursery.close()
+            self._yard.close()
             raise
         if self._signals.is_asked_to_stop:
             self._nursery.close()
+            self._yard.close()
             return None
         return self._nursery.manifest
 
@@ -321,14 +335,19 @@ class Worker:
         try:
             for key, _ in self._selector.select(1.0):
                 key.data()
+            self._nursery.turn()
         except ImportFailed as error:
             if not self._settings.reload:
                 raise
             log.error("%s cannot be imported; waiting for a change:\n%s", self._settings.app, error)
             self._nursery.close()
 
-    def _start_zygote(self) -> Zygote:
-        return Zygote(self._settings.app, self._settings.path, self._lifeline_read, self._settings.reload)
+    def _start_zygote(self, environment: dict[str, str]) -> Zygote:
+        settings = self._settings
+        return Zygote(settings.app, settings.path, self._lifeline_read, environment, settings.reload)
+
+    def _serves(self, spec: TaskSpec) -> bool:
+        return not self._settings.queues or spec.queue in self._settings.queues
 
     # What the pool asks for.
 
@@ -347,6 +366,14 @@ class Worker:
         self._selector.unregister(executor.ours.fileno())
         if executor.process is not None and executor.process.descriptor >= 0:
             self._selector.unregister(executor.process.descriptor)
+
+    def clear(self, executor: Executor) -> None:
+        """Remove what it left."""
+        self._yard.clear(executor.scratch)
+
+    def suspicious(self, cause: str) -> None:
+        """An executor died as it would under attack."""
+        self._nursery.retire(cause)
 
     def _add(self, descriptor: int, react: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, react)

@@ -1,0 +1,51 @@
+"""What is known about the walls of this host, property by property, after attacking them from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+ENFORCED, PARTIAL, MISSING, DECLARED = "enforced", "partial", "missing", "declared"
+PROPERTIES = {
+    "secrets": "environment and memory of the worker",
+    "files read": "other people's uploads, keys, the database",
+    "files written": "anything beyond its scratch folder",
+    "programs": "a shell, a delegate of ImageMagick",
+    "network": "other hosts, local services, cloud metadata",
+    "signals": "the worker and other executors",
+    "memory": "bombs that take the machine's memory",
+    "processor": "loops that never end, floods of threads",
+    "time": "attempts past their timeout",
+    "clean-up": "helpers and files that outlive the attempt",
+}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One property. state: enforced, partial, missing, or declared: the task asked for it. why: for people."""
+
+    name: str
+    state: str
+    why: str = ""
+
+
+class Questions(msgspec.Struct, frozen=True, kw_only=True):
+    """Harmless targets that the worker made. worker: its pid; read: a file; write: a folder; port: where it listens."""
+
+    worker: int
+    read: str
+    write: str
+    port: int
+
+
+def lacking(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that do not hold."""
+    return [finding for finding in findings if finding.state in (PARTIAL, MISSING)]
+
+
+def in_words(findings: Sequence[Finding]) -> str:
+    """One line: what is enforced, and what is not."""
+    weak = lacking(findings)
+    if not weak:
+        return "every property enforced"
+    return "not enforced: " + "; ".join(f"{finding.name} ({finding.why})" for finding in weak)

@@ -1,0 +1,50 @@
+"""Where secrets come from, and who gets which: exactly the zygotes of tasks that name them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..core.errors import ConfigError
+from ..core.needs import Reach
+from .zygote import clean_environment
+
+FOLDERS = ("/run/secrets",)  # Docker and Kubernetes; systemd names its own in CREDENTIALS_DIRECTORY
+
+
+class Secrets:
+    """Looks in the environment first, then for a file of that name. backend_url: what nobody is to get."""
+
+    def __init__(self, backend_url: str = "", folders: Sequence[str] = FOLDERS) -> None:
+        self._backend_url = backend_url
+        self.folders = [*filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]), *folders]
+
+    def environment_for(self, reach: Reach) -> dict[str, str]:
+        """All that the zygote of these tasks has in its environment. Raises ConfigError for a missing secret."""
+        if reach.trusted:
+            return {name: value for name, value in os.environ.items() if not self._is_backend(name, value)}
+        return clean_environment() | {name: self.value_of(name) for name in reach.secrets}
+
+    def value_of(self, name: str) -> str:
+        """One secret. Raises ConfigError."""
+        if name in os.environ:
+            return os.environ[name]
+        for folder in self.folders:
+            path = Path(folder, name)
+            try:
+                return path.read_text().rstrip("\n")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise ConfigError(f"the secret {name} cannot be read from {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"a task needs the secret {name}, which is neither in the worker's environment nor a file in "
+            f"{' or '.join(self.folders)}"
+        )
+
+    def _is_backend(self, name: str, value: str) -> bool:
+        password = urlsplit(self._backend_url).password if "@" in self._backend_url else None
+        is_same = bool(self._backend_url) and self._backend_url in value
+        return name.startswith("NARROWBOAT_") or is_same or bool(password and password in value)

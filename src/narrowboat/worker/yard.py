@@ -1,0 +1,89 @@
+"""The worker's own folder: where roots are built, scratch folders where the kernel gives none, and bait for probes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from ..sandbox.findings import Questions
+
+PREFIX = "narrowboat-worker-"
+
+
+class Yard:
+    """Gone when the worker ends; what a killed worker left is removed by the next one. user: of executors."""
+
+    def __init__(self, user: int | None) -> None:
+        self._user = user
+        _remove_abandoned()
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.path.chmod(0o711)
+        self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._listener: socket.socket | None = None
+        self._probes = 0
+        self.root = self.path / "root"
+        self.root.mkdir(0o755)
+        self._bait = self.path / "bait"
+        self._bait.mkdir()
+        self._bait.chmod(0o777)
+        (self._bait / "read").write_text("nobody but the worker needs this\n")
+
+    def questions(self) -> Questions:
+        """What a probe tries: a file that anybody may read, a folder that anybody may write to, a port that answers."""
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+        return Questions(
+            worker=os.getpid(),
+            read=str(self._bait / "read"),
+            write=str(self._bait),
+            port=self._listener.getsockname()[1],
+        )
+
+    def stop_listening(self) -> None:
+        """No probe is under way."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def scratch(self, request: int, is_root: bool) -> str:
+        """A folder for one executor. is_root: it runs as root, though it has a user of its own where it can."""
+        path = self.path / f"scratch-{request}"
+        path.mkdir(0o700)
+        if self._user is not None and os.geteuid() == 0 and not is_root:
+            os.chown(path, self._user, self._user)
+        return str(path)
+
+    def probe_scratch(self, is_root: bool) -> str:
+        """The same for one that only tries to break out."""
+        self._probes += 1
+        return self.scratch(-self._probes, is_root)
+
+    def clear(self, path: str) -> None:
+        """Remove one, whatever was put there."""
+        if path:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove all of it."""
+        self.stop_listening()
+        os.close(self._lock)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    for path in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_uid != os.geteuid():
+                continue
+            lock = os.open(path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)

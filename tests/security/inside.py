@@ -1,0 +1,108 @@
+"""Runs attacks, each in a process of its own, and prints what became of them as JSON; a program for the tests.
+
+argv[1] is JSON: {"names": [...], "ground": {...}, "walls": bool, "user": uid to become, "executor_user": uid or null,
+"restricted": bool, "folder": "..."}
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from narrowboat.core.needs import Limits, Reach
+from narrowboat.sandbox.walls import Order, Walls
+
+from . import attacks, docker
+
+MB = 1024 * 1024
+LIMITS = Limits(memory=128 * MB, processes=16, scratch=16 * MB)
+
+
+def main() -> None:
+    """As the docstring of the module says."""
+    setup = json.loads(sys.argv[1])
+    if setup["user"]:
+        os.setgroups([])
+        os.setresgid(setup["user"], setup["user"], setup["user"])
+        os.setresuid(setup["user"], setup["user"], setup["user"])
+    if setup["restricted"]:
+        docker.restrict()
+    ground = setup["ground"]
+    if not setup["walls"]:
+        results = {
+            name: in_a_process(name, ground, lambda: os.chdir(ground["control_scratch"])) for name in setup["names"]
+        }
+        print(json.dumps({"results": results, "layers": ""}))
+        return
+    # A branch of the zygote is a process of its own, and a leader; the same here.
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        behind_walls(setup, ground, writer)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        print(told.read())
+    os.waitpid(pid, 0)
+
+
+def behind_walls(setup: dict[str, object], ground: attacks.Ground, writer: int) -> None:
+    """What a branch does, without a worker."""
+    lifeline, held = os.pipe()
+    try:
+        walls = Walls(Reach(), Order(folder=str(setup["folder"]), user=setup["executor_user"], hidden=()))  # type: ignore[arg-type]
+        walls.raise_up(lifeline)
+        gc.freeze()
+        results: dict[str, str] = {}
+        for number, name in enumerate(setup["names"]):  # type: ignore[arg-type]
+            scratch = f"{ground['scratches']}/{number}"
+
+            def lock(scratch: str = scratch) -> None:
+                if not walls.has_root:
+                    os.mkdir(scratch, 0o700)
+                null = os.open(os.devnull, os.O_RDWR)
+                folder = walls.lock_in(LIMITS, scratch)
+                for descriptor in walls.descriptors:
+                    os.dup2(null, descriptor)
+                os.chdir(folder)
+
+            results[name] = in_a_process(name, ground, lock)
+        os.write(writer, json.dumps({"results": results, "layers": walls.layers.in_words()}).encode())
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001  (told to whoever reads)
+        os.write(writer, json.dumps({"error": repr(error)}).encode())
+        os._exit(1)
+    finally:
+        os.close(held)
+
+
+def in_a_process(name: str, ground: attacks.Ground, prepare: Callable[[], None]) -> str:
+    """What an attack came to; empty if it was refused, "killed" if its process was."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        status = 3
+        try:
+            os.setsid()
+            prepare()
+            found = attacks.run(name, ground)
+            os.write(writer, found.encode()[:200])
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        text = told.read().decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == 3:
+        return "error: it could not be prepared"
+    return text if code == 0 else f"killed by signal {-code}" if code < 0 else f"error: exit code {code}"
+
+
+if __name__ == "__main__":
+    main()
