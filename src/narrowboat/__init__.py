@@ -30,6 +30,15 @@ if TYPE_CHECKING:
         ConfigError as ConfigError,
     )
     from .core.errors import (
+        FileMissing as FileMissing,
+    )
+    from .core.errors import (
+        FileTooLarge as FileTooLarge,
+    )
+    from .core.errors import (
+        FileTypeRefused as FileTypeRefused,
+    )
+    from .core.errors import (
         JobFailed as JobFailed,
     )
     from .core.errors import (
@@ -51,6 +60,9 @@ if TYPE_CHECKING:
         Stopping as Stopping,
     )
     from .core.errors import (
+        StoreUnavailable as StoreUnavailable,
+    )
+    from .core.errors import (
         UnknownJob as UnknownJob,
     )
     from .core.errors import (
@@ -59,6 +71,8 @@ if TYPE_CHECKING:
     from .core.errors import (
         WaitTimeout as WaitTimeout,
     )
+    from .core.file import Accept as Accept
+    from .core.file import File as File
     from .core.needs import Needs as Needs
     from .core.outcome import DeadJob as DeadJob
     from .core.retry import Retry as Retry
@@ -72,6 +86,9 @@ _HOMES = {
         "BadArguments",
         "Cancel",
         "ConfigError",
+        "FileMissing",
+        "FileTooLarge",
+        "FileTypeRefused",
         "JobFailed",
         "JobNotFinished",
         "NarrowboatError",
@@ -79,10 +96,12 @@ _HOMES = {
         "RetryIn",
         "Snooze",
         "Stopping",
+        "StoreUnavailable",
         "UnknownJob",
         "UnknownTask",
         "WaitTimeout",
     ),
+    "core.file": ("Accept", "File"),
     "core.needs": ("Needs",),
     "core.outcome": ("DeadJob",),
     "core.retry": ("Retry",),

@@ -50,6 +50,7 @@ def test_the_guides_are_among_the_pages_that_are_run() -> None:
         "changing-a-task",
         "development",
         "enqueueing",
+        "files",
         "hooks",
         "testing",
         "the-talk",

@@ -6,16 +6,21 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import pytest
 
 from narrowboat import (
+    Accept,
     App,
     BackendUnavailable,
     BadArguments,
     Cancel,
     ConfigError,
     DeadJob,
+    File,
+    FileMissing,
+    FileTypeRefused,
     JobFailed,
     Needs,
     Retry,
@@ -403,3 +408,45 @@ def test_jobs_of_unknown_tasks_and_paused_queues_stay(app: App) -> None:
         assert unknown.state is State.QUEUED and paused.state is State.QUEUED
         app.backend.open("queue:slow")
         assert jobs.drain() == [paused]
+
+
+def test_files_go_in_and_come_out_as_with_a_worker(app: App) -> None:
+    @app.task(name="shop.turn", retry=1)
+    def turn(photo: Annotated[File, Accept(types=["text/plain"])], fail: bool = False) -> list[File]:
+        assert (photo.path.suffix, photo.path.stat().st_mode & 0o777) == (".txt", 0o400)
+        if fail:
+            return [File("/nowhere")]
+        return [File.of(photo.read()[::-1], name="turned"), photo]
+
+    with app.testing() as jobs:
+        job = turn.enqueue(File.of(b"drawer", name="a"))
+        jobs.assert_enqueued(turn, File.of(b"drawer", name="another name"))
+        jobs.assert_not_enqueued(turn, File.of(b"another"))
+        jobs.drain()
+        turned, same = job.result
+        assert (turned.name, turned.read(), same.read()) == ("turned", b"reward", b"drawer")
+        with pytest.raises(FileTypeRefused):
+            turn.enqueue(File.of(b"\x00"))
+        turn.enqueue(File.of(b"x"), fail=True)
+        with pytest.raises(FileNotFoundError):
+            jobs.drain()
+        lost = turn.job(File.of(b"gone"))
+        app.files.remove(lost.new.id)
+        dead = app.enqueue(lost)
+        with pytest.raises(FileMissing):
+            jobs.drain()
+        assert dead.state is State.DEAD
+
+
+def test_a_task_cannot_enqueue_files(app: App) -> None:
+    @app.task(name="shop.look", untrusted=False)
+    def look(photo: File) -> None: ...
+
+    @app.task(name="shop.pass_on", needs=Needs(enqueue=[look]), retry=1)
+    def pass_on() -> None:
+        look.enqueue(File.of(b"x"))
+
+    with app.testing() as jobs:
+        pass_on.enqueue()
+        with pytest.raises(BadArguments, match="a task cannot enqueue a job with files; return them"):
+            jobs.drain()

@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import difflib
 import importlib
+import itertools
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from ..backends.base import Backend
-from ..backends.urls import open_backend, resolve
+from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
-from ..core.errors import BackendUnavailable, BadArguments, ConfigError, UnknownJob, UnknownTask
+from ..core.errors import BackendUnavailable, BadArguments, ConfigError, StoreUnavailable, UnknownJob, UnknownTask
+from ..core.file import Accept, File, FileRef, Put, binder
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import NewJob
@@ -26,6 +30,9 @@ from ..core.outcome import DeadJob
 from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
+from ..files.carry import opener
+from ..files.store import FileStore, keep, key_for
+from ..files.urls import open_files
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
@@ -45,6 +52,8 @@ class App:
     name: shown to people; also tells workers of this app from others on the machine.
     url: the backend; without it NARROWBOAT_URL, then [tool.narrowboat] in pyproject.toml, then a SQLite
     file beside the nearest pyproject.toml.
+    files: where the content of File arguments and results is kept, file:///srv/files or s3://bucket/prefix; without it
+    NARROWBOAT_FILES, then [tool.narrowboat], then a folder beside the database.
     imports: modules with tasks, which workers import after the one that this App is in.
     import_env: placeholders for environment variables that the app's modules read when they are imported;
     executors import without the real ones. Create the App before importing those modules.
@@ -55,6 +64,7 @@ class App:
         name: str,
         *,
         url: str | None = None,
+        files: str | None = None,
         imports: Sequence[str] = (),
         import_env: Mapping[str, str] | None = None,
     ) -> None:
@@ -65,6 +75,7 @@ class App:
         self._on_dead: list[str] = []
         self._tasks: dict[str, Enqueueable[..., Any]] = {}
         self._backend: Backend | None = None
+        self._files_url, self._files = files, cast(FileStore | None, None)
         self._opening = threading.Lock()
         self._is_far_side = ZYGOTE_MARK in os.environ
         if self._is_far_side:
@@ -89,6 +100,16 @@ class App:
                     self._warn_if_workers_look_elsewhere(backend.location)
                     self._backend = backend
         return self._backend
+
+    @property
+    def files(self) -> FileStore:
+        """What keeps the content of files, opened at first use. Raises ConfigError."""
+        backend = self.backend
+        if self._files is None:
+            with self._opening:
+                if self._files is None:
+                    self._files = open_files(*resolve_files(self._files_url, backend))
+        return self._files
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # pyright: ignore[reportOverlappingOverload]
@@ -124,7 +145,7 @@ class App:
         memory: private memory that its executor may take, such as "256MB" (default: no limit, untrusted tasks 512 MB).
         cpu: seconds of processor time for an attempt; processes: threads and helpers at a time (default 64);
         scratch: bytes of files in its scratch folder (default 256 MB).
-        untrusted: its input may be hostile, so each attempt has an executor of its own.
+        untrusted: its input may be hostile, so each attempt has an executor of its own (default: if it takes a File).
         concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
@@ -181,6 +202,24 @@ class App:
         self.hooks.add_around(function)
         return function
 
+    def putter(self, job_id: str) -> Put:
+        """Stores the files of a job that is about to be written; inside a task it raises BadArguments."""
+        numbers = itertools.count()
+
+        def put(file: File, accept: Accept) -> FileRef:
+            if context.channel.get() is not None:
+                raise BadArguments("a task cannot enqueue a job with files; return them, and enqueue from outside")
+            with file.lent() as content:
+                return keep(self.files, key_for(job_id, str(next(numbers))), content, file.name, accept)
+
+        return put
+
+    def drop_files(self, job_id: str) -> None:
+        """Removes the files of a job that was not written; a store out of reach is swept later."""
+        if context.channel.get() is None:
+            with contextlib.suppress(StoreUnavailable):
+                self.files.remove(job_id)
+
     def enqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """Write one prepared job."""
         [handle] = self.enqueue_many([prepared])
@@ -196,7 +235,11 @@ class App:
         if to_worker is not None:
             to_worker.enqueue(jobs)
             return [JobHandle(self, job.id) for job in jobs]
-        return [JobHandle(self, job.id, created=job.created) for job in self.backend.enqueue(jobs)]
+        written = self.backend.enqueue(jobs)
+        for asked, found in zip(jobs, written, strict=True):
+            if not found.created and asked.id != found.id and self._has_files(asked):
+                self.drop_files(asked.id)  # of no use: the job of this key has its own
+        return [JobHandle(self, job.id, created=job.created) for job in written]
 
     async def aenqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """`enqueue` for async code."""
@@ -228,10 +271,18 @@ class App:
         if not is_task_name(task):
             raise BadArguments(f"{task!r} is not the name of a task")
         named = _bind_by_name(spec, args, kwargs) if spec else _only_named(task, args, kwargs)
-        data = codec.encode(named)
+        job_id = new_job_id(task)
+        put = self.putter(job_id)
+
+        def stored(value: Any) -> Any:
+            if not isinstance(value, File):
+                raise TypeError(f"a {type(value).__name__} has no JSON form")
+            return put(value, Accept())
+
+        data = codec.encode(named, stored)
         codec.refuse_large(data, f"arguments of {task}")
         new = NewJob(
-            id=new_job_id(task),
+            id=job_id,
             task=task,
             queue=queue or (spec.queue if spec else "default"),
             args=data,
@@ -252,9 +303,19 @@ class App:
     def decode_result(self, task: str, data: bytes) -> Any:
         """A result as its task's annotation says, or as plain JSON values where the task is not known here."""
         known = self._tasks.get(task)
-        if known is not None:
+        if known is None:
+            return codec.decode(data) if data else None
+        if not known.spec.gives_files:
             return known.decode_result(data)
-        return codec.decode(data) if data else None
+        before = binder.set(opener(self.files))
+        try:
+            return known.decode_result(data)
+        finally:
+            binder.reset(before)
+
+    def _has_files(self, job: NewJob) -> bool:
+        known = self._tasks.get(job.task)
+        return known.spec.takes_files if known is not None else False
 
     @contextlib.contextmanager
     def testing(self, *, inline: bool = False, errors: Errors = "raise") -> Generator[Rehearsal]:
@@ -266,21 +327,23 @@ class App:
         from .rehearsal import Rehearsal
 
         self.load()
-        rehearsal = Rehearsal(self, open_backend("memory://"), inline=inline, errors=errors)
-        try:
-            with self.connected_to(rehearsal.backend):
-                yield rehearsal
-        finally:
-            rehearsal.close()
+        with tempfile.TemporaryDirectory(prefix="narrowboat-testing-") as folder:
+            rehearsal = Rehearsal(self, open_backend("memory://"), Path(folder), inline=inline, errors=errors)
+            try:
+                with self.connected_to(rehearsal.backend, rehearsal.files):
+                    yield rehearsal
+            finally:
+                rehearsal.close()
 
     @contextlib.contextmanager
-    def connected_to(self, backend: Backend) -> Generator[None]:
-        """For tests: use this backend until the block ends."""
-        before, self._backend = self._backend, backend
+    def connected_to(self, backend: Backend, files: FileStore | None = None) -> Generator[None]:
+        """For tests: use this backend, and this file store, until the block ends."""
+        before = self._backend, self._files
+        self._backend, self._files = backend, files or self._files
         try:
             yield
         finally:
-            self._backend = before
+            self._backend, self._files = before
 
     def load(self) -> None:
         """For executors: import the modules of `imports=`, which register their tasks."""
@@ -300,7 +363,7 @@ class App:
         """Give up the connection to the backend, if there is one."""
         if self._backend is not None:
             self._backend.close()
-            self._backend = None
+            self._backend = self._files = None
 
     def _unknown_task(self, task: str) -> str:
         published = self.backend.published()

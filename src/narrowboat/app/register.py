@@ -61,13 +61,14 @@ def registered(
     is_async = inspect.iscoroutinefunction(function)
     rules = Retry(retry) if isinstance(retry, int) else retry or Retry()
     signature = Signature(function, full_name)
+    is_untrusted = _untrusted(full_name, is_async, untrusted, signature.takes_files, needs)
     spec = TaskSpec(
         name=full_name,
         queue=_queue(queue),
         priority=priority,
         timeout_s=_positive(seconds(timeout), f"timeout of {full_name}"),
-        limits=_limits(full_name, is_async, bool(untrusted), memory, cpu, processes, scratch),
-        is_untrusted=_untrusted(full_name, is_async, bool(untrusted), needs),
+        limits=_limits(full_name, is_async, is_untrusted, memory, cpu, processes, scratch),
+        is_untrusted=is_untrusted,
         concurrency=_concurrency(concurrency, is_async, full_name),
         retry=rules.policy,
         needs=(needs or Needs()).policy(full_name),
@@ -75,6 +76,7 @@ def registered(
         shape=signature.shape,
         parameters=tuple(signature.parameters),
         takes_any_names=signature.takes_any_names,
+        gives_files=signature.gives_files,
         doc=(function.__doc__ or "").strip().partition("\n")[0][:200],
     )
     options = Options(queue=queue, priority=priority, key=key, key_for=keys.hold(key_for), tags=tags, summary=summary)
@@ -105,11 +107,20 @@ def _limits(
     )
 
 
-def _untrusted(task: str, is_async: bool, is_untrusted: bool, needs: Needs | None) -> bool:
+def _untrusted(task: str, is_async: bool, asked: bool | None, takes_files: bool, needs: Needs | None) -> bool:
+    """A File comes from outside, unless the task says that it does not."""
+    is_untrusted = takes_files if asked is None else asked
+    why = "untrusted=True" if asked else "a File from outside"
     if is_untrusted and is_async:
-        raise ConfigError(f"task {task}: untrusted=True takes a fresh executor per attempt, so it cannot be async")
+        raise ConfigError(
+            f"task {task}: {why} takes a fresh executor per attempt, so it cannot be async; if its files are "
+            "made by your own code alone, say untrusted=False"
+        )
     if is_untrusted and needs is not None and needs.is_trusted:
-        raise ConfigError(f"task {task}: with Needs.trusted() its input must be trusted, too; declare what it needs")
+        raise ConfigError(
+            f"task {task}: {why} and Needs.trusted() do not go together; declare what it needs, or, if its input is "
+            "your own, say untrusted=False"
+        )
     return is_untrusted
 
 

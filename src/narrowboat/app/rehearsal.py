@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 from ..backends.base import Backend, Filter
@@ -13,6 +14,7 @@ from ..core.errors import ConfigError, WaitTimeout
 from ..core.job import Enqueued, Job, JobSummary, NewJob
 from ..core.runnable import RunnableApp
 from ..core.states import State
+from ..files.folder import FolderStore
 from .clock import Clock, Clocked
 from .handle import AnyJob, Home, JobHandle
 from .stand_in import StandIn
@@ -34,15 +36,19 @@ class Rehearsal:
 
     clock: the backend's time, which stands still; let it pass with `clock.advance("10m")`.
     errors: "raise" lets what a task raises through to the test, after it was recorded; "record" only records it.
+    folder: for files.
     """
 
-    def __init__(self, app: Troupe, backend: Backend, *, inline: bool = False, errors: Errors = "raise") -> None:
+    def __init__(
+        self, app: Troupe, backend: Backend, folder: Path, *, inline: bool = False, errors: Errors = "raise"
+    ) -> None:
         self.clock = Clock()
         self.errors: Errors = _checked(errors)
         self._app = app
         self._is_inline = inline
         self._record = cast(Backend, Clocked(backend, self.clock))
-        self._worker = StandIn(app, self._record)
+        self.files = FolderStore(folder / "files")
+        self._worker = StandIn(app, self._record, self.files, folder / "scratch")
         self._turn = threading.RLock()
         self._is_draining = False
         self.backend = cast(Backend, _Stage(self, backend, self.clock))

@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
 from ..backends.base import Backend, ClaimRef, ProgressReport, Step, StepReply, Want, WorkerInfo
 from ..core.aftermath import aftermath
 from ..core.decide import Settlement, decide
-from ..core.errors import BadArguments, Control
+from ..core.errors import BadArguments, Control, FileMissing
 from ..core.job import Claim, NewJob
-from ..core.outcome import Outcome, Released, Succeeded
+from ..core.outcome import Failed, Outcome, Released, Succeeded
 from ..core.runnable import Runnable, RunnableApp
 from ..executor import wire
 from ..executor.attempt import Attempt, outcome_of, unreadable
+from ..executor.describe import describe
+from ..executor.scratch import Scratch
+from ..files.carry import Sent, named_in, take_out
+from ..files.store import FileStore
 
 T = TypeVar("T")
 FOREVER_S = 100 * 365 * 86_400.0
@@ -32,10 +38,12 @@ EXPECTED = (Exception, SystemExit, asyncio.CancelledError)  # what ends an attem
 
 
 class StandIn:
-    """Has one slot. `backend` is one whose clock is the test's."""
+    """Has one slot. `backend` is one whose clock is the test's; scratch: a folder for the files of arguments."""
 
-    def __init__(self, app: RunnableApp, backend: Backend) -> None:
-        self._app, self._backend = app, backend
+    def __init__(self, app: RunnableApp, backend: Backend, files: FileStore, scratch: Path) -> None:
+        self._app, self._backend, self.files = app, backend, files
+        scratch.mkdir()
+        self.scratch = Scratch(str(scratch))
         self._tasks = app.runnables()
         manifest = app.manifest()
         specs = manifest.by_name()
@@ -132,6 +140,7 @@ class Rehearsed:
     def __init__(self, worker: StandIn, claim: Claim, task: Runnable) -> None:
         self._worker, self._claim, self._task = worker, claim, task
         self.asked: list[NewJob] = []
+        self._sent: list[Sent] = []
         run = wire.Run(
             token=claim.token,
             id=claim.id,
@@ -144,19 +153,39 @@ class Rehearsed:
             tags=claim.tags,
             shape=claim.shape,
         )
-        self._attempt = Attempt(run, task, self._hear)
+        self._run = run
 
     def run(self) -> tuple[Outcome, BaseException | None]:
         """The outcome, and what was raised. Raises what is no business of the task, such as a failed pytest."""
+        claim, files = self._claim, self._worker.files
+        self._attempt = Attempt(self._run, self._task, self._hear)
         try:
-            arguments = self._task.read(self._claim.args)
+            came = [os.dup(file.fileno()) for file in self._files()]
+            self._attempt = Attempt(self._run, self._task, self._hear, came)
+            arguments = self._attempt.arguments(self._worker.scratch)
         except BadArguments as error:
-            return unreadable(self._attempt.run, self._task, error), error
-        self._worker.begin(self._claim)
+            return unreadable(self._run, self._task, error), error
+        except FileMissing as error:
+            return Failed(describe(error), retry=False), error
+        self._worker.begin(claim)
         try:
-            return Succeeded(contextvars.copy_context().run(self._call, arguments)), None
+            result = contextvars.copy_context().run(self._call, arguments)
+            if self._task.spec.gives_files and result:
+                result = take_out(files, claim.id, claim.token, result, self._sent, claim.args)
+            return Succeeded(result), None
         except EXPECTED as error:
             return outcome_of(error, self._attempt), error
+        finally:
+            self._worker.scratch.drop(claim.token)
+            for sent in self._sent:
+                os.close(sent.descriptor)
+
+    def _files(self) -> Iterator[BinaryIO]:
+        """Those that the arguments name, each closed when the next one is asked for."""
+        if self._task.spec.takes_files:
+            for ref in named_in(self._claim.args):
+                with self._worker.files.open(ref.key) as file:
+                    yield file
 
     def _call(self, arguments: dict[str, Any]) -> bytes:
         self._attempt.enter()
@@ -165,9 +194,11 @@ class Rehearsed:
         finally:
             self._attempt.leave()
 
-    def _hear(self, frame: wire.FromExecutor) -> None:
+    def _hear(self, frame: wire.FromExecutor, descriptor: int = -1, /) -> None:
         if isinstance(frame, wire.Asked):
             self.asked += frame.jobs
+        elif isinstance(frame, wire.Carried):
+            self._sent.append(Sent(os.dup(descriptor), frame.name))
         else:
             self._worker.note(self._claim, frame)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
-from ..core import codec, keys
+from ..core import codec, context, keys
 from ..core.arguments import Signature
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, NarrowboatError
+from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
 from ..core.job import MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob
 from ..core.retry import Retry
@@ -60,6 +62,14 @@ class PreparedJob(Generic[R]):
 class Desk(Home, Protocol):
     """What a task needs of its App."""
 
+    def putter(self, job_id: str) -> Put:
+        """Stores the files of a job that is about to be written."""
+        ...
+
+    def drop_files(self, job_id: str) -> None:
+        """Removes them again, since it is not written."""
+        ...
+
     def enqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """Write one prepared job."""
         ...
@@ -102,7 +112,7 @@ class Enqueueable(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue` for async code."""
-        return await self._app.aenqueue(self._prepare(self._options, args, kwargs))
+        return await self._app.aenqueue(await self._aprepare(self._options, args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """A checked job for `App.enqueue_many`."""
@@ -162,11 +172,11 @@ class Enqueueable(Generic[P, R]):
 
     def part(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """For tests: some arguments as the JSON values that a job would carry. Raises BadArguments."""
-        return self._signature.part(args, kwargs)
+        return self._signature.part(args, kwargs, _content)
 
     def all_values(self, args: bytes) -> dict[str, Any]:
         """For tests: the arguments of a job as JSON values, defaults included."""
-        return self._signature.all_values(args)
+        return self._signature.all_values(args, _content)
 
     def covers(self, error: BaseException) -> bool:
         """Whether the task's Retry covers this error."""
@@ -179,16 +189,30 @@ class Enqueueable(Generic[P, R]):
     def _encode_result(self, result: Any) -> bytes:
         if result is None:
             return b""
-        data = codec.encode(result)
+        data = codec.encode(result, self._carried)
         codec.refuse_large(data, f"result of {self.name}")
         return data
 
+    def _carried(self, value: Any) -> Any:
+        if not isinstance(value, File):
+            raise TypeError(f"the result of {self.name} holds a {type(value).__name__}, which has no JSON form")
+        to_worker = context.channel.get()
+        if not self._signature.gives_files or to_worker is None:
+            raise TypeError(f"the result of {self.name} holds a File: say so in its annotation, such as -> File")
+        return to_worker.carry(value)
+
+    async def _aprepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
+        if self._signature.takes_files:  # storing them may take a while
+            return await asyncio.to_thread(self._prepare, options, args, kwargs)
+        return self._prepare(options, args, kwargs)
+
     def _prepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
-        data = self._signature.encode(args, kwargs)
+        job_id = new_job_id(self.name)
+        data = self._encode(job_id, args, kwargs)
         delay_s, due = options.when()
         return PreparedJob(
             NewJob(
-                id=new_job_id(self.name),
+                id=job_id,
                 task=self.name,
                 queue=options.queue,
                 args=data,
@@ -204,25 +228,34 @@ class Enqueueable(Generic[P, R]):
             )
         )
 
+    def _encode(self, job_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        if not self._signature.takes_files:
+            return self._signature.encode(args, kwargs)
+        try:
+            return self._signature.encode(args, kwargs, self._app.putter(job_id))
+        except NarrowboatError:
+            self._app.drop_files(job_id)  # those before the one that was refused
+            raise
+
     def _key(self, options: Options, data: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
         if options.key is None:
             return None
         if callable(options.key):
             key = options.key(*args, **kwargs)
         elif options.key == keys.ARGUMENTS:
-            key = keys.name_of(self._signature.all_values(data))
+            key = keys.name_of(self._signature.all_values(data, _content))
         else:
-            key = keys.fill(options.key, self._signature.all_values(data), f"key of {self.name}")
+            key = keys.fill(options.key, self._signature.all_values(data, _content), f"key of {self.name}")
         return keys.checked(key, f"key of {self.name}")
 
     def _summary(self, options: Options, data: bytes) -> str:
         if not options.summary:
             return ""
         where = f"summary of {self.name}"
-        return keys.fill(options.summary, self._signature.all_values(data), where)[:MAX_SUMMARY]
+        return keys.fill(options.summary, self._signature.all_values(data, lambda ref: ref.name), where)[:MAX_SUMMARY]
 
     def _find(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle[R] | None:
-        key = self._key(options, self._signature.encode(args, kwargs), args, kwargs)
+        key = self._key(options, self._signature.encode(args, kwargs, by_content), args, kwargs)
         if key is None:
             raise ConfigError(f'task {self.name} has no key to find jobs by; declare one, such as key="arguments"')
         for name in self.spec.names:
@@ -230,6 +263,11 @@ class Enqueueable(Generic[P, R]):
             if found:
                 return JobHandle(self._app, found, created=False)
         return None
+
+
+def _content(ref: FileRef) -> str:
+    """What names a file in a key: the same photo twice is the same job."""
+    return ref.sha256
 
 
 class Task(Enqueueable[P, R]):
@@ -260,7 +298,8 @@ class BoundTask(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue` for async code."""
-        return await self._task._app.aenqueue(self.job(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        prepared = await self._task._aprepare(self._options, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+        return await self._task._app.aenqueue(prepared)  # pyright: ignore[reportPrivateUsage]
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """As `Task.job`, with these options."""

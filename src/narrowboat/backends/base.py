@@ -194,7 +194,8 @@ class Backend(ABC):
     capabilities: Capabilities
     location: str  # for people: the URL with passwords removed, or an absolute path
     url: str = ""  # with the password, if any; tasks must not get it
-    files: tuple[str, ...] = ()  # real paths that tasks must not see
+    hidden: tuple[str, ...] = ()  # real paths that tasks must not see
+    beside: str = ""  # a path that a folder for files is named after, where jobs are kept in a file
 
     @abstractmethod
     def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:

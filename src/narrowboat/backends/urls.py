@@ -13,6 +13,7 @@ from ..core.errors import ConfigError
 from .base import Backend
 
 VARIABLE = "NARROWBOAT_URL"
+FILES_VARIABLE = "NARROWBOAT_FILES"
 _MODULES = {"sqlite": "narrowboat.backends.sqlite", "memory": "narrowboat.backends.memory"}
 
 
@@ -45,6 +46,15 @@ def resolve(url: str | None = None) -> tuple[str, str]:
             raise ConfigError(f"{project}/pyproject.toml: [tool.narrowboat] url must be text, not {found!r}")
         return found, "pyproject.toml, [tool.narrowboat] url"
     return f"sqlite:///{(project or Path.cwd()) / 'narrowboat.db'}", "default"
+
+
+def resolve_files(url: str | None, backend: Backend) -> tuple[str | None, str]:
+    """The URL of the file store, in the same order, and what a folder for it is called where there is none."""
+    project = nearest_project(Path.cwd())
+    found = url or os.environ.get(FILES_VARIABLE) or (project_settings(project).get("files") if project else None)
+    if found is not None and not isinstance(found, str):
+        raise ConfigError(f"{project}/pyproject.toml: [tool.narrowboat] files must be text, not {found!r}")
+    return found, backend.beside or str((project or Path.cwd()) / "narrowboat")
 
 
 def nearest_project(start: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 
 from ..core import codec
 from ..core.errors import NarrowboatError
+from ..core.file import File
 from .common import backend_of, json_option, say, say_json, url_option
 
 
@@ -35,7 +37,7 @@ def command(
 ) -> None:
     """Enqueue a job of TASK (its full name) and print the job's id.
 
-    ARGUMENTS are name=value, where value is JSON or else plain text: path=cat.jpg width=200
+    ARGUMENTS are name=value, where value is JSON or else plain text, and @path a file: photo=@cat.jpg width=200
     """
     from ..app import App
 
@@ -56,6 +58,10 @@ def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise click.UsageError(f"{text!r}: write arguments as name=value")
+    if value.startswith("@"):
+        if not Path(value[1:]).is_file():
+            raise click.UsageError(f"{text!r}: there is no file {value[1:]}")
+        return name, File(value[1:])
     try:
         return name, codec.decode(value.encode())
     except msgspec.DecodeError:

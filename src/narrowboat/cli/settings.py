@@ -100,6 +100,7 @@ SETTINGS = (
     Setting("health_host", ("--health-host",), _text, "127.0.0.1", "The address for that.", "HOST"),
     Setting("sandbox", ("--sandbox",), _sandbox, "best", "require (or do not start), best, or off.", "MODE"),
     Setting("executor_user", ("--executor-user",), _user, EXECUTOR_USER, "Whom executors run as, under root.", "USER"),
+    Setting("files", ("--files",), _text, "", "File store; default: a folder beside the database.", "URL"),
     Setting("log_format", ("--log-format",), _format, "auto", "human, json, or auto: human on a terminal.", "FORMAT"),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}

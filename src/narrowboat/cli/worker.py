@@ -16,7 +16,7 @@ from .settings import find_all, setting_options
 @click.argument("app", required=False)
 @setting_options(
     "queues", "slots", "drain", "lease", "max_jobs", "max_age", "max_memory", "max_run_time", "health_port",
-    "health_host", "sandbox", "executor_user", "log_format",
+    "health_host", "sandbox", "executor_user", "files", "log_format",
 )  # fmt: skip
 @click.option("--reload", is_flag=True, help="Move over to new code when Python files below this folder change.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
@@ -61,6 +61,7 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
         health_host=found["health_host"],
         sandbox=found["sandbox"],
         executor_user=found["executor_user"],
+        files=found["files"],
         reload=reload,
     )
     where, origin = resolve(url)

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable
-from typing import Any, Union, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect as types
 
 from . import codec
 from .errors import BadArguments, ConfigError
+from .file import MOST_FILES, Accept, File, FileRef, Put, by_content, read_hook, replaced
 from .task import Parameter
 
 
@@ -29,6 +30,7 @@ class Signature:
         self._signature = inspect.signature(function)
         hints = _hints(function, name)
         fields: list[Any] = []
+        self._accepts: dict[str, Accept] = {}
         self.parameters: list[Parameter] = []
         self.takes_any_names = False
         for parameter in self._signature.parameters.values():
@@ -41,9 +43,11 @@ class Signature:
                     "parameters cannot be used; take a list instead"
                 )
             hint = hints.get(parameter.name, Any)
-            _refuse_unreadable(hint, f"task {name}, parameter {parameter.name}")
+            is_file = _has_files(hint, f"task {name}, parameter {parameter.name}")
+            if is_file:
+                self._accepts[parameter.name] = _accept(hint)
             is_required = parameter.default is parameter.empty
-            self.parameters.append(Parameter(parameter.name, is_required))
+            self.parameters.append(Parameter(parameter.name, is_required, is_file))
             # UNSET keeps a default out of the message, so that a deploy may change it for waiting jobs.
             field = (
                 (parameter.name, hint)
@@ -53,26 +57,34 @@ class Signature:
             fields.append(field)
         struct = msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=not self.takes_any_names)
         self._struct = struct
-        self._decoder = msgspec.json.Decoder(struct)
+        self._decoder = msgspec.json.Decoder(struct, dec_hook=read_hook)
         self._known = frozenset(parameter.name for parameter in self.parameters)
         self.returns = hints.get("return", Any)
-        _refuse_unreadable(self.returns, f"task {name}, its result")
-        self._result = msgspec.json.Decoder(self.returns)
+        self.gives_files = _has_files(self.returns, f"task {name}, its result")
+        self._result = msgspec.json.Decoder(self.returns, dec_hook=read_hook)
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether an argument is a File, or holds some."""
+        return bool(self._accepts)
 
     @functools.cached_property
     def shape(self) -> str:
         """Stands for what a message may look like: a version of the task with other parameters has another one."""
-        schema = msgspec.json.encode(msgspec.json.schema(self._struct), order="deterministic")
+        schema = msgspec.json.encode(msgspec.json.schema(self._struct, schema_hook=_schema), order="deterministic")
         return hashlib.sha256(schema + bytes([self.takes_any_names])).hexdigest()[:8]
 
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put | None = None) -> bytes:
         """The JSON object for a call, checked by reading it back as the executor will.
 
-        Raises BadArguments, with the path of the bad value, and PayloadTooLarge.
+        put: stores a File and gives what stands for it. Raises BadArguments, with the path of the bad value, and
+        PayloadTooLarge.
         """
         named = self._bind(args, kwargs)
         try:
-            data = codec.encode(named)
+            data = codec.encode(self._with_files(named, put) if put and self._accepts else named)
+        except BadArguments:
+            raise
         except (TypeError, ValueError, OverflowError) as error:
             raise BadArguments(f"{self.name}: an argument has no JSON form: {error}") from error
         codec.refuse_large(data, f"arguments of {self.name}")
@@ -94,17 +106,25 @@ class Signature:
         """A result as the function's return annotation says; None for no bytes."""
         return self._result.decode(data) if data else None
 
-    def part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def part(self, args: tuple[Any, ...], kwargs: dict[str, Any], shown: Callable[[FileRef], Any]) -> dict[str, Any]:
         """Some of the arguments of a call as plain JSON values, unchecked. Raises BadArguments for unknown names."""
         try:
             bound = self._signature.bind_partial(*args, **kwargs)
         except TypeError as error:
             raise BadArguments(f"{self.name}{self._signature}: {error}") from None
-        return codec.decode(codec.encode(self._named(bound)))
+        named = self._named(bound)
+        if not self._accepts:
+            return codec.decode(codec.encode(named))
+        return replaced(codec.decode(codec.encode(self._with_files(named, by_content))), shown)
 
-    def all_values(self, data: bytes) -> dict[str, Any]:
-        """The arguments as plain JSON values, defaults filled in, in the order of the signature."""
+    def all_values(self, data: bytes, shown: Callable[[FileRef], Any] | None = None) -> dict[str, Any]:
+        """The arguments as plain JSON values, defaults filled in, in the order of the signature.
+
+        shown: what stands for a file.
+        """
         given = codec.decode(data)
+        if shown is not None and self._accepts:
+            given = replaced(given, shown)
         full: dict[str, Any] = {}
         for name, parameter in self._signature.parameters.items():
             if name in given:
@@ -112,6 +132,26 @@ class Signature:
             elif parameter.default is not parameter.empty:
                 full[name] = msgspec.to_builtins(parameter.default)
         return full | given
+
+    def _with_files(self, named: dict[str, Any], put: Put) -> dict[str, Any]:
+        count = 0
+
+        def hook_for(accept: Accept) -> Callable[[Any], Any]:
+            def hook(value: Any) -> Any:
+                nonlocal count
+                if not isinstance(value, File):
+                    raise TypeError(f"{type(value).__name__} has none")
+                count += 1
+                if count > MOST_FILES:
+                    raise BadArguments(f"{self.name}: more than {MOST_FILES} files in one job; make several jobs of it")
+                return put(value, accept)
+
+            return hook
+
+        return {
+            name: msgspec.Raw(codec.encode(value, hook_for(self._accepts[name]))) if name in self._accepts else value
+            for name, value in named.items()
+        }
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -139,25 +179,53 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
         ) from error
 
 
-def _refuse_unreadable(hint: Any, where: str) -> None:
+def _has_files(hint: Any, where: str) -> bool:
+    """Whether a File is in it. Raises ConfigError for what cannot be read from JSON."""
     if hint is None:
-        return
+        return False
     try:
         found = types.type_info(hint)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if any(isinstance(part, types.CustomType) for part in _parts(found)):
+    customs = [part for part in _parts(found, set()) if isinstance(part, types.CustomType)]
+    if any(part.cls is not File for part in customs):
         raise ConfigError(f"{where}: {hint!r} has no JSON form; use a dataclass, a msgspec.Struct, or plain values")
+    return bool(customs)
 
 
-def _parts(found: types.Type) -> list[types.Type]:
-    """The type and what it is made of, for the shapes that hold others directly."""
+def _accept(hint: Any) -> Accept:
+    """What Annotated[..., Accept(...)] says, also inside of a list or a union."""
+    if get_origin(hint) is Annotated:
+        for note in get_args(hint)[1:]:
+            if isinstance(note, Accept):
+                return note
+    for inner in get_args(hint):
+        if get_origin(inner) is not None and (found := _accept(inner)) != Accept():
+            return found
+    return Accept()
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is not File:
+        raise NotImplementedError(kind)
+    return {"type": "object", "title": "File"}
+
+
+def _parts(found: types.Type, seen: set[type]) -> list[types.Type]:
+    """The type and what it is made of."""
     parts: list[types.Type] = [found]
+    kind: type | None = getattr(found, "cls", None)
+    if kind is not None and not isinstance(found, types.CustomType):
+        if kind in seen:
+            return []
+        seen.add(kind)
     for name in ("types", "item_types"):
         for inner in getattr(found, name, ()):
-            parts += _parts(inner)
-    for name in ("item_type", "key_type", "value_type"):
+            parts += _parts(inner, seen)
+    for name in ("item_type", "key_type", "value_type", "type"):
         inner = getattr(found, name, None)
         if isinstance(inner, types.Type):
-            parts += _parts(inner)
+            parts += _parts(inner, seen)
+    for field in getattr(found, "fields", ()):
+        parts += _parts(field.type, seen)
     return parts

@@ -6,6 +6,7 @@ bytes as base64, sets and tuples as arrays, dataclasses and Structs as objects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,9 +19,11 @@ _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical"
 _decoder = msgspec.json.Decoder()
 
 
-def encode(value: Any) -> bytes:
-    """JSON bytes. Raises TypeError for what has no JSON form."""
-    return _encoder.encode(value)
+def encode(value: Any, hook: Callable[[Any], Any] | None = None) -> bytes:
+    """JSON bytes. hook: gives what stands for values that have no JSON form. Raises TypeError for the others."""
+    if hook is None:
+        return _encoder.encode(value)
+    return msgspec.json.Encoder(decimal_format="string", uuid_format="canonical", enc_hook=hook).encode(value)
 
 
 def decode(data: bytes) -> Any:
@@ -33,7 +36,7 @@ def refuse_large(data: bytes, what: str) -> None:
     if len(data) > MAX_PAYLOAD:
         raise PayloadTooLarge(
             f"{what}: {bytes_in_words(len(data))} of JSON, the limit is {bytes_in_words(MAX_PAYLOAD)}; "
-            "put the data into a file or a database, and pass its name"
+            "pass it as a narrowboat.File, or put it into a database and pass its name"
         )
 
 

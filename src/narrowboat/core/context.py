@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .file import File, FileRef
 from .job import NewJob, Progress
 
 
@@ -42,6 +43,10 @@ class Channel(Protocol):
 
     def enqueue(self, jobs: Sequence[NewJob]) -> None:
         """Ask for jobs to be written together with this one's success."""
+        ...
+
+    def carry(self, file: File) -> FileRef:
+        """Give out a file that the result names; what stands for it there."""
         ...
 
 

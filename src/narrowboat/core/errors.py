@@ -44,6 +44,22 @@ class PayloadTooLarge(NarrowboatError, ValueError):
     """Arguments or a result over the size limit."""
 
 
+class FileTooLarge(BadArguments, ValueError):
+    """A file over the size that its parameter takes."""
+
+
+class FileTypeRefused(BadArguments, ValueError):
+    """A file of a type that its parameter does not take."""
+
+
+class FileMissing(NarrowboatError, LookupError):
+    """The store has no such file (any more): files go with the record of their job."""
+
+
+class StoreUnavailable(NarrowboatError):
+    """The file store could not be reached, or could not write."""
+
+
 class UnknownTask(NarrowboatError, LookupError):
     """No worker has published a task of this name."""
 

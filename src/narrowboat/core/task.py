@@ -17,6 +17,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
     name: str
     is_required: bool
+    is_file: bool = False  # takes a File, or holds some
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +36,23 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     shape: str = ""  # stands for the names, types and order of its parameters
     parameters: tuple[Parameter, ...] = ()
     takes_any_names: bool = False  # has **kwargs
+    gives_files: bool = False  # its result is a File, or holds some
     doc: str = ""  # the first line of the docstring
 
     @property
     def names(self) -> tuple[str, ...]:
         """Its name, and those that it had before."""
         return (self.name, *self.aliases)
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether an argument is a File, or holds some."""
+        return any(parameter.is_file for parameter in self.parameters)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its jobs take or give some."""
+        return self.takes_files or self.gives_files
 
     @property
     def capacity(self) -> int:

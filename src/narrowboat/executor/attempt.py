@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import stat
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
+from typing import Any, Protocol
 
 import msgspec
 
-from ..core import context
+from ..core import codec, context
 from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, Snooze, Stopping
+from ..core.file import MOST_FILES, OUT, File, FileRef, binder, refs_in
 from ..core.job import NewJob, Progress
 from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Unreadable
 from ..core.runnable import Runnable
@@ -17,17 +24,30 @@ from ..core.units import seconds
 from . import refusal, wire
 from .capture import Lines, Printed
 from .describe import describe
+from .scratch import Scratch
 
 PROGRESS_EVERY_S = 0.05
 MOST_ASKED = 100_000  # jobs that one attempt may enqueue
 ASKED_BYTES = 48 * 1024  # that fill a frame; with one largest job more it is still a legal one
 
 
-class Attempt:
-    """A job that runs here, and its way to the worker: progress, lines, jobs to enqueue."""
+class Send(Protocol):
+    """The way to the worker."""
 
-    def __init__(self, run: wire.Run, task: Runnable, send: Callable[[wire.FromExecutor], None]) -> None:
-        self.run, self.task, self._send = run, task, send
+    def __call__(self, frame: wire.FromExecutor, descriptor: int = -1, /) -> None:
+        """Send a frame, perhaps with an open file."""
+        ...
+
+
+class Attempt:
+    """A job that runs here, and its way to the worker: progress, lines, jobs to enqueue, files.
+
+    came: open files of its arguments, in their order; closed when they have been read.
+    """
+
+    def __init__(self, run: wire.Run, task: Runnable, send: Send, came: Sequence[int] = ()) -> None:
+        self.run, self.task, self._send, self._came = run, task, send, came
+        self._carried = 0
         self.began = time.monotonic()
         self.stop: wire.Stop | None = None  # why it is being stopped, if it is
         self.is_inside = self.is_over = False
@@ -39,6 +59,50 @@ class Attempt:
         self.job = context.RunningJob(
             run.id, run.task, run.queue, run.attempt, deadline, run.token, run.headers, run.tags
         )
+
+    def arguments(self, scratch: Scratch) -> dict[str, Any]:
+        """Read them, and put their files into the scratch folder. Raises BadArguments, OSError."""
+        if not self.task.spec.takes_files:
+            return self.task.read(self.run.args)
+        try:
+            refs = list(refs_in(codec.decode(self.run.args)))
+            if len(refs) != len(self._came):
+                raise BadArguments(f"{len(refs)} files are named, and {len(self._came)} came")
+            placed = scratch.put(self.run.token, self._came, refs)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                error.add_note(
+                    f"the files of this job do not fit into its scratch folder; raise scratch= of {self.run.task}"
+                )
+            raise
+        finally:
+            for descriptor in self._came:
+                os.close(descriptor)
+            self._came = ()
+
+        def bind(file: File) -> None:
+            if file.ref is not None:
+                file.put_at(placed[file.ref.key])
+
+        before = binder.set(bind)
+        try:
+            return self.task.read(self.run.args)
+        finally:
+            binder.reset(before)
+
+    def carry(self, file: File) -> FileRef:
+        """For a File in the result: sent to the worker now; what stands for it. Raises OSError, ValueError."""
+        if file.ref is not None:  # one of its arguments
+            return file.ref
+        if self._carried >= MOST_FILES:
+            raise ValueError(f"task {self.run.task}: a result holds at most {MOST_FILES} files")
+        descriptor = _opened(file)
+        try:
+            self._send(wire.Carried(self.run.token, file.name), descriptor)
+        finally:
+            os.close(descriptor)
+        self._carried += 1
+        return FileRef(key=f"{OUT}{self._carried - 1}", name=file.name, size=0, type="", sha256="")
 
     def enter(self) -> None:
         """Make this the job of the calling context."""
@@ -127,6 +191,21 @@ def _with_words(error: BaseException, attempt: Attempt) -> ErrorInfo:
     info = describe(error)
     said = refusal.explain(error, attempt.run.task, attempt.task.spec.needs.reach)
     return msgspec.structs.replace(info, message=f"{said} ({info.message})").bounded() if said else info
+
+
+def _opened(file: File) -> int:
+    """For the worker to read: what was returned, or what it holds in a file without a name."""
+    if file.is_here:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(file.path, flags)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ValueError(f"{file.path} is not a regular file, so it cannot be a result")
+        return descriptor
+    with tempfile.TemporaryFile() as copy, file.lent() as content:
+        shutil.copyfileobj(content, copy)
+        copy.flush()
+        return os.dup(copy.fileno())
 
 
 def unreadable(run: wire.Run, task: Runnable, error: BadArguments) -> Outcome:

@@ -46,8 +46,8 @@ class Mould:
     def cast(self, fork: wire.Fork, scratch: Scratch) -> SerialExecutor | ConcurrentExecutor:
         """An executor, in the process that it is to live in."""
         if fork.concurrency:
-            return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch)
-        self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh)
+            return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch, fork.has_files)
+        self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh, fork.has_files)
         return self._serial
 
     def _print(self, text: str) -> None:
@@ -93,7 +93,9 @@ def main(
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
-        mould.cast(fork, Scratch(folder)).serve(channel)
+        scratch = Scratch(folder)
+        scratch.be_home()
+        mould.cast(fork, scratch).serve(channel)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone

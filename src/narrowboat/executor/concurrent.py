@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..core.errors import BadArguments
+from ..core.file import MOST_FILES
 from ..core.hooks import Hooks
 from ..core.outcome import Outcome, Succeeded
 from ..core.runnable import Runnable
@@ -32,8 +33,11 @@ class ConcurrentExecutor:
     _loop: asyncio.AbstractEventLoop
     _end: asyncio.Future[None]
 
-    def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks, concurrency: int, scratch: Scratch) -> None:
+    def __init__(
+        self, tasks: Mapping[str, Runnable], hooks: Hooks, concurrency: int, scratch: Scratch, has_files: bool = False
+    ) -> None:
         self._tasks, self._hooks, self._concurrency, self._scratch = tasks, hooks, concurrency, scratch
+        self._most_files = MOST_FILES if has_files else 0
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
         self._unsent: list[wire.Small] = []
         self._is_reading = self._is_closed = False
@@ -74,7 +78,7 @@ class ConcurrentExecutor:
                 self._deafen()
                 return
             try:
-                data = self._channel.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT)
+                data, came = self._receive()
             except BlockingIOError:
                 return
             if not data:
@@ -82,15 +86,20 @@ class ConcurrentExecutor:
                 self._deafen()
                 self._end_if_over()
                 return
-            self._take(wire.to_executor.decode(data))
+            self._take(wire.to_executor.decode(data), came)
         if self._channel.is_ahead:
             self._loop.call_soon(self._read)
 
-    def _take(self, frame: wire.ToExecutor) -> None:
+    def _receive(self) -> tuple[bytes, Sequence[int]]:
+        if self._most_files:
+            return self._channel.recv_with(wire.MAX_FRAME, self._most_files, socket.MSG_DONTWAIT)
+        return self._channel.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT), ()
+
+    def _take(self, frame: wire.ToExecutor, came: Sequence[int]) -> None:
         match frame:
             case wire.Run():
                 self._send(wire.Started(frame.token))  # leaves before the task's first line, which may never end
-                attempt = Attempt(frame, self._tasks[frame.task], self._send)
+                attempt = Attempt(frame, self._tasks[frame.task], self._send, came)
                 self._running[frame.token] = attempt, self._loop.create_task(self._attend(attempt))
             case wire.Stop():
                 self._stop(frame)
@@ -125,6 +134,8 @@ class ConcurrentExecutor:
         del self._running[token]
         if not self._running:
             self._scratch.tidy()
+        elif self._most_files:
+            self._scratch.drop(token)
         self._send(attempt.end(outcome))
         self._listen()
         self._end_if_over()
@@ -133,9 +144,11 @@ class ConcurrentExecutor:
         """Run one job to its outcome. Nothing that a task raises gets past this."""
         run, task = attempt.run, attempt.task
         try:
-            arguments = task.read(run.args)
+            arguments = attempt.arguments(self._scratch)
         except BadArguments as error:
             return unreadable(run, task, error)
+        except OSError as error:
+            return outcome_of(error, attempt)
         attempt.is_inside = True
         try:
             attempt.enter()
@@ -154,10 +167,13 @@ class ConcurrentExecutor:
             self._flush()
             self._end.set_result(None)
 
-    def _send(self, frame: wire.FromExecutor) -> None:
-        if isinstance(frame, wire.Asked | wire.Several):
+    def _send(self, frame: wire.FromExecutor, descriptor: int = -1, /) -> None:
+        if isinstance(frame, wire.Asked | wire.Several | wire.Carried):
             self._flush()  # what it follows comes first
-            self._channel.send(wire.encode(frame))
+            if descriptor < 0:
+                self._channel.send(wire.encode(frame))
+            else:
+                self._channel.send_with(wire.encode(frame), [descriptor])
             return
         if not self._unsent:
             self._loop.call_soon(self._flush)

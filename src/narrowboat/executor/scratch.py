@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.file import FileRef
+from ..core.kinds import ending
+
+CHUNK = 1024 * 1024
 
 
 class Scratch:
@@ -13,10 +20,33 @@ class Scratch:
     def __init__(self, path: str) -> None:
         self.path = path
         self._clean = 0
-        if path:
-            os.environ["TMPDIR"] = os.environ["HOME"] = path
+
+    def be_home(self) -> None:
+        """Make it the place for temporary files of this process. What is in it by now stays."""
+        if self.path:
+            os.environ["TMPDIR"] = os.environ["HOME"] = self.path
             tempfile.tempdir = None
-            self._clean = os.stat(path).st_mtime_ns
+            self._clean = os.stat(self.path).st_mtime_ns
+
+    def put(self, token: int, descriptors: Sequence[int], refs: Sequence[FileRef]) -> dict[str, Path]:
+        """Copies of an attempt's files, read-only: their places by key. Raises OSError when they do not fit.
+
+        Only what they are decides how they are called there; the names that people gave them never become paths.
+        """
+        folder = Path(self.path or tempfile.gettempdir()) / f"in-{token}"
+        folder.mkdir(0o700, exist_ok=True)
+        placed: dict[str, Path] = {}
+        for number, (descriptor, ref) in enumerate(zip(descriptors, refs, strict=True)):
+            path = folder / f"{number}{ending(ref.type)}"
+            with open(descriptor, "rb", closefd=False) as content, open(path, "xb", opener=_read_only) as copy:
+                shutil.copyfileobj(content, copy, CHUNK)
+            placed[ref.key] = path
+        return placed
+
+    def drop(self, token: int) -> None:
+        """Remove the files of one attempt, if it has any, though others go on."""
+        if self.path:
+            shutil.rmtree(Path(self.path) / f"in-{token}", ignore_errors=True)
 
     def tidy(self) -> None:
         """Empty it, if anything was made, renamed or removed in it: each of these changes its time."""
@@ -29,3 +59,7 @@ class Scratch:
                 else:
                     os.unlink(entry.path)
         self._clean = os.stat(self.path).st_mtime_ns
+
+
+def _read_only(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o400)

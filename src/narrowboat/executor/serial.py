@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from ..core.errors import BadArguments, Stopping
+from ..core.file import MOST_FILES
 from ..core.hooks import Hooks
 from ..core.outcome import Crashed, Outcome, Succeeded
 from ..core.runnable import Runnable
@@ -28,21 +29,22 @@ class SerialExecutor:
     _channel: Channel
     _scratch: Scratch
     _cpu_s: float | None = None
-    _is_fresh = False
+    _is_fresh = _has_files = False
 
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
         self.attempt: Attempt | None = None  # the one whose code is running now
         self._is_nudged = False
+        self._came: Sequence[int] = ()  # open files of the next attempt
 
     def arm(self) -> None:
         """Take over the signals of this process."""
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_nudge)
 
-    def settle_in(self, scratch: Scratch, cpu_s: float | None, is_fresh: bool) -> None:
+    def settle_in(self, scratch: Scratch, cpu_s: float | None, is_fresh: bool, has_files: bool = False) -> None:
         """What this process has and may use. cpu_s: seconds of processor time for each attempt."""
-        self._scratch, self._cpu_s, self._is_fresh = scratch, cpu_s, is_fresh
+        self._scratch, self._cpu_s, self._is_fresh, self._has_files = scratch, cpu_s, is_fresh, has_files
 
     def serve(self, channel: Channel) -> None:
         """Run the jobs of a channel until it is closed."""
@@ -58,7 +60,7 @@ class SerialExecutor:
         while run is not None:
             self._send(wire.Started(run.token))
             while run is not None:
-                attempt = Attempt(run, self._tasks[run.task], self._send)
+                attempt = Attempt(run, self._tasks[run.task], self._send, self._came)
                 outcome = self._outcome(attempt)
                 self._scratch.tidy()
                 is_spoilt = isinstance(outcome, Crashed) or self._is_fresh
@@ -73,9 +75,11 @@ class SerialExecutor:
         """Run one job to its outcome. Nothing that a task raises gets past this."""
         run, task = attempt.run, attempt.task
         try:
-            arguments = task.read(run.args)
+            arguments = attempt.arguments(self._scratch)
         except BadArguments as error:
             return unreadable(run, task, error)
+        except OSError as error:
+            return outcome_of(error, attempt)
         try:
             try:
                 self._begin(attempt)
@@ -127,14 +131,22 @@ class SerialExecutor:
 
     def _next(self) -> wire.Run | None:
         """Wait for a job; None when the worker closed the channel."""
-        while data := self._channel.recv(wire.MAX_FRAME):
+        while data := self._receive():
             frame = wire.to_executor.decode(data)
             if isinstance(frame, wire.Run):
                 return frame
         return None
 
+    def _receive(self) -> bytes:
+        if not self._has_files:
+            return self._channel.recv(wire.MAX_FRAME)
+        data, self._came = self._channel.recv_with(wire.MAX_FRAME, MOST_FILES)
+        return data
+
     def _next_at_hand(self) -> wire.Run | None:
         """A job that is there already, so that its start travels with the end of the one before."""
+        if self._has_files:
+            return None
         try:
             data = self._channel.recv(wire.MAX_FRAME, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -142,5 +154,8 @@ class SerialExecutor:
         frame = wire.to_executor.decode(data) if data else None
         return frame if isinstance(frame, wire.Run) else None
 
-    def _send(self, frame: wire.FromExecutor) -> None:
-        self._channel.send(wire.encode(frame))
+    def _send(self, frame: wire.FromExecutor, descriptor: int = -1, /) -> None:
+        if descriptor < 0:
+            self._channel.send(wire.encode(frame))
+        else:
+            self._channel.send_with(wire.encode(frame), [descriptor])

@@ -86,6 +86,13 @@ class Asked(msgspec.Struct, frozen=True, tag="asked", array_like=True):
     jobs: tuple[NewJob, ...]
 
 
+class Carried(msgspec.Struct, frozen=True, tag="carried", array_like=True):
+    """Executor to worker, with a descriptor: a file that the result will name by its number among these."""
+
+    token: int
+    name: str
+
+
 class Several(msgspec.Struct, frozen=True, tag="several", array_like=True):
     """Executor to worker: small frames in one message, in order."""
 
@@ -104,7 +111,8 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Worker to zygote, with two descriptors: the executor's end of its socket, and a file for its last words.
 
     concurrency: attempts at a time; 0 for an executor of sync tasks. scratch: its folder, where the sandbox makes none.
-    is_fresh: it runs one attempt. questions: it runs none, but tries to break out, and says what it could do.
+    is_fresh: it runs one attempt. has_files: jobs come with open files, and results go with them. questions: it runs
+    none, but tries to break out, and says what it could do.
     """
 
     request: int
@@ -112,6 +120,7 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     concurrency: int = 0
     scratch: str = ""
     is_fresh: bool = False
+    has_files: bool = False
     questions: Questions | None = None
 
 
@@ -178,7 +187,7 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 ToExecutor = Run | Stop
 Small = Started | Ended | Reported | Logged | Told
-FromExecutor = Small | Asked | Several
+FromExecutor = Small | Asked | Carried | Several
 ToZygote = Branch | Fork
 FromZygote = Found | Ready | ImportFailed | Branched | BranchFailed | Forked | ForkFailed | Exited
 

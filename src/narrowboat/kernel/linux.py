@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 ADOPTS_ORPHANS = True  # executors that outlive their zygote become children of the worker
@@ -33,10 +33,21 @@ class Channel(socket.socket):
         """Send a message and open files."""
         socket.send_fds(self, [data], descriptors)
 
-    def recv_with(self, limit: int, most: int) -> tuple[bytes, list[int]]:
+    def recv_with(self, limit: int, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
         """A message and the open files that came along."""
-        data, descriptors, _, _ = socket.recv_fds(self, limit, most)
-        return data, descriptors
+        # Not socket.recv_fds, which takes flags and passes none of them on.
+        data, ancillary, _, _ = self.recvmsg(limit, socket.CMSG_SPACE(most * 4), flags | socket.MSG_CMSG_CLOEXEC)
+        return data, descriptors_in(ancillary)
+
+
+def descriptors_in(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
+    """The open files that came with a message."""
+    return [
+        descriptor
+        for level, kind, content in ancillary
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS
+        for descriptor in memoryview(content[: len(content) // 4 * 4]).cast("i")
+    ]
 
 
 def pair(room: int) -> tuple[Channel, Channel]:

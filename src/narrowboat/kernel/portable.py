@@ -27,9 +27,9 @@ MISSING = (
     "executors, and new work is looked for 20 times a second; good for development"
 )
 
-_HEADER = struct.Struct("!I")
+_HEADER = struct.Struct("!IB")  # bytes of a message, and how many open files come along
 _CHUNK = 256 * 1024
-_MOST_DESCRIPTORS = 4  # that travel with one message
+_MOST_DESCRIPTORS = 64  # that one look takes in
 _PATIENCE_S = 5.0  # for the far end to take the rest of a message
 _SIGNALS = (signal.SIGALRM, signal.SIGUSR1)  # their handlers raise, which must not tear a message apart
 
@@ -81,21 +81,31 @@ class Channel:
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
         """One message; empty at the end. Raises BlockingIOError, ConnectionResetError, OSError past `limit` bytes."""
+        data, descriptors = self._receive(limit, flags)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return data
+
+    def recv_with(self, limit: int, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
+        """A message and the open files that came along, at most so many."""
+        data, descriptors = self._receive(limit, flags)
+        for descriptor in descriptors[most:]:
+            os.close(descriptor)
+        return data, descriptors[:most]
+
+    def _receive(self, limit: int, flags: int) -> tuple[bytes, list[int]]:
         while (size := self._whole()) is None:
             if self._is_over:
-                return b""
+                return b"", []
             self._fill(flags & socket.MSG_DONTWAIT)
             if len(self._unread) >= _HEADER.size and _HEADER.unpack_from(self._unread)[0] > limit:
                 raise OSError(errno.EMSGSIZE, "a message is too large")
         data = bytes(self._unread[_HEADER.size : size])
-        if not flags & socket.MSG_PEEK:
-            del self._unread[:size]
-        return data
-
-    def recv_with(self, limit: int, most: int) -> tuple[bytes, list[int]]:
-        """A message and the open files that came along."""
-        data = self.recv(limit)
-        return data, [self._descriptors.popleft() for _ in range(min(most, len(self._descriptors)))]
+        if flags & socket.MSG_PEEK:
+            return data, []
+        _, count = _HEADER.unpack_from(self._unread)
+        del self._unread[:size]
+        return data, [self._descriptors.popleft() for _ in range(min(count, len(self._descriptors)))]
 
     def _whole(self) -> int | None:
         """Bytes of the first message with its header, if all of it is here."""
@@ -114,7 +124,7 @@ class Channel:
         self._is_over = not data
 
     def _send(self, data: bytes, descriptors: Sequence[int]) -> int:
-        unsent = memoryview(_HEADER.pack(len(data)) + data)
+        unsent = memoryview(_HEADER.pack(len(data), len(descriptors)) + data)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             with self._sending:

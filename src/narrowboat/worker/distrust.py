@@ -7,6 +7,8 @@ import math
 import msgspec
 
 from ..core.codec import decode
+from ..core.errors import BadArguments
+from ..core.file import refs_in
 from ..core.ids import task_of
 from ..core.job import MAX_PAYLOAD, MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob, Progress
 from ..core.outcome import (
@@ -74,11 +76,12 @@ def believable_job(job: NewJob, allowed: tuple[str, ...]) -> NewJob:
     if not is_sound:
         raise ProtocolViolation(f"it asked to enqueue {job.id[:200]!r}, which it may not")
     try:
-        is_object = isinstance(decode(job.args), dict)
-    except (msgspec.DecodeError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise ProtocolViolation("it asked to enqueue a job whose arguments are no JSON object")
+        args = decode(job.args)
+        is_sound = isinstance(args, dict) and not any(True for _ in refs_in(args))  # of files it has only copies
+    except (msgspec.DecodeError, RecursionError, BadArguments):
+        is_sound = False
+    if not is_sound:
+        raise ProtocolViolation("it asked to enqueue a job whose arguments are no JSON object, or name a file")
     return job
 
 

@@ -68,7 +68,7 @@ class Exchange:
     def move_on(self, manifest: Manifest) -> None:
         """The app was imported anew: its tasks may be others now. What waits here is run as the new code says."""
         info = self._learn(manifest)
-        for held in [*self._pool.hand, *self._pool.suspects]:
+        for held in [*self._pool.fetching.values(), *self._pool.hand, *self._pool.suspects]:
             held.spec = self._spec(held.claim)
         self._heartbeat.requests.put(Publish(info, manifest))
         self._is_hungry = True

@@ -26,13 +26,14 @@ class ProtocolViolation(Exception):
 class Kind(NamedTuple):
     """What tells one class of executors from another. Limits that were set cannot be raised again.
 
-    generation: of the zygotes that it comes from. is_fresh: it runs one attempt.
+    generation: of the zygotes that it comes from. is_fresh: it runs one attempt. has_files: its jobs take or give some.
     """
 
     reach: Reach = Reach()
     limits: Limits = Limits()
     concurrency: int = 0  # 0: sync tasks, one at a time
     is_fresh: bool = False
+    has_files: bool = False
     generation: int = 0
 
     @property
@@ -43,7 +44,7 @@ class Kind(NamedTuple):
 
 def kind_for(spec: TaskSpec, generation: int = 0) -> Kind:
     """The class of executor that a task needs."""
-    return Kind(spec.needs.reach, spec.limits, spec.concurrency, spec.is_untrusted, generation)
+    return Kind(spec.needs.reach, spec.limits, spec.concurrency, spec.is_untrusted, spec.has_files, generation)
 
 
 class Executor:
@@ -127,7 +128,10 @@ class Executor:
             claim.shape,
         )
         try:
-            self.ours.send(wire.encode(frame))
+            if held.files:
+                self.ours.send_with(wire.encode(frame), held.files)
+            else:
+                self.ours.send(wire.encode(frame))
         except OSError:  # full, or dead, which is told elsewhere
             return False
         if not self.given:
@@ -148,26 +152,38 @@ class Executor:
         del self.given[held.claim.token]
         self.is_alone = False
 
-    def read(self) -> list[wire.FromExecutor]:
-        """The frames that are there, boundedly many. Raises ProtocolViolation for anything else."""
-        frames: list[wire.FromExecutor] = []
+    def read(self) -> list[tuple[wire.FromExecutor, int]]:
+        """The frames that are there, boundedly many, each with the open file that came along, or -1.
+
+        Raises ProtocolViolation for anything else.
+        """
+        frames: list[tuple[wire.FromExecutor, int]] = []
         while len(frames) < READS_A_TURN or self.ours.is_ahead:
             try:
-                data = self.ours.recv(wire.MAX_FRAME)
+                data, descriptor = self._receive()
             except BlockingIOError:
                 break
             except ConnectionResetError:
-                data = b""
+                data, descriptor = b"", -1
             except OSError as error:
                 raise ProtocolViolation(str(error)) from error
             if not data:
                 self.has_hung_up = True
                 break
             try:
-                frames.append(wire.from_executor.decode(data))
+                frames.append((wire.from_executor.decode(data), descriptor))
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                for came in (descriptor, *(came for _, came in frames)):
+                    if came >= 0:
+                        os.close(came)
                 raise ProtocolViolation(str(error)) from error
         return frames
+
+    def _receive(self) -> tuple[bytes, int]:
+        if not self.kind.has_files:
+            return self.ours.recv(wire.MAX_FRAME), -1
+        data, descriptors = self.ours.recv_with(wire.MAX_FRAME, 1)
+        return data, descriptors[0] if descriptors else -1
 
     def take_back(self) -> list[Held]:
         """The jobs it has not read yet, in order; it will never see them."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ..core.file import MOST_FILES
 from ..core.job import Progress
-from ..core.outcome import Outcome
+from ..core.outcome import Outcome, Succeeded
 from ..executor import wire
+from ..files.carry import Sent
 from .distrust import believable, believable_job, believable_progress
 from .executors import Executor, ProtocolViolation
 from .held import Held
@@ -45,11 +47,14 @@ class Hearing:
         events: Events,
         began: Callable[[Executor, Held], None],
         ended: Callable[[Executor, Held, Outcome, float], None],
+        keep: Callable[[Held, Succeeded], None],
     ) -> None:
-        self._events, self._began, self._ended = events, began, ended
+        self._events, self._began, self._ended, self._keep = events, began, ended, keep
 
-    def hear(self, executor: Executor, frame: wire.FromExecutor) -> None:
-        """One frame. Raises ProtocolViolation."""
+    def hear(self, executor: Executor, frame: wire.FromExecutor, descriptor: int = -1) -> None:
+        """One frame, perhaps with an open file, which is the job's from then on. Raises ProtocolViolation."""
+        if (descriptor >= 0) is not isinstance(frame, wire.Carried):
+            raise ProtocolViolation(f"a {type(frame).__name__} {'with' if descriptor >= 0 else 'without'} an open file")
         if isinstance(frame, wire.Several):
             for part in frame.frames:
                 self.hear(executor, part)
@@ -72,6 +77,10 @@ class Hearing:
             case wire.Logged(_, line):
                 if len(held.logs) < MOST_LINES:
                     self._events.logged(held, line[:1000])
+            case wire.Carried(_, name):
+                if not held.spec.gives_files or len(held.sent) >= MOST_FILES:
+                    raise ProtocolViolation("a file that its task does not give")
+                held.sent.append(Sent(descriptor, name[:1000]))
             case wire.Told():
                 held.is_told = True
             case wire.Asked(_, jobs):
@@ -99,4 +108,7 @@ class Hearing:
     def _end(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
         executor.end(held)
         self._ended(executor, held, outcome, max(0.0, ran_s))
-        self._events.ended(held, outcome)
+        if isinstance(outcome, Succeeded) and outcome.result and held.spec.gives_files:
+            self._keep(held, outcome)
+        else:
+            self._events.ended(held, outcome)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from ..core.job import Claim, NewJob
 from ..core.task import TaskSpec
+from ..files.carry import Sent
 
 
 class Held:
@@ -14,11 +18,13 @@ class Held:
         "asked_bytes",
         "claim",
         "claimed_at",
+        "files",
         "is_lost",
         "is_suspect",
         "is_told",
         "kill_at",
         "logs",
+        "sent",
         "spec",
         "started_at",
         "stop_reason",
@@ -37,6 +43,8 @@ class Held:
         self.logs: list[str] = []
         self.asked: list[NewJob] = []  # to be enqueued if it succeeds
         self.asked_bytes = 0
+        self.files: Sequence[int] = ()  # open ones that its arguments name; kept, for it may have to begin again
+        self.sent: list[Sent] = []  # open ones that its result will name
 
     @property
     def id(self) -> str:
@@ -55,3 +63,16 @@ class Held:
         self.asked.clear()
         self.asked_bytes = 0
         self.logs.clear()
+        self._drop_sent()
+
+    def drop_files(self) -> None:
+        """Close them all."""
+        for descriptor in self.files:
+            os.close(descriptor)
+        self.files = ()
+        self._drop_sent()
+
+    def _drop_sent(self) -> None:
+        for sent in self.sent:
+            os.close(sent.descriptor)
+        self.sent.clear()

@@ -48,6 +48,7 @@ class Ledger:
 
     def ended(self, held: Held, outcome: Outcome) -> None:
         """A claim is over. One that was lost is another worker's to settle."""
+        held.drop_files()
         if held.is_lost:
             return
         settlement = self.settle(held, outcome)

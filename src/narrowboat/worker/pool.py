@@ -6,16 +6,19 @@ import logging
 import signal
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from .. import kernel
 from ..core.codec import printable
 from ..core.needs import Reach
-from ..core.outcome import Cancelled, Crashed, Outcome, Released
+from ..core.outcome import Cancelled, Crashed, Outcome, Released, Succeeded
+from ..executor import wire
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
 from .hearing import Events, Hearing
 from .held import Held
 from .pace import Pace
+from .porter import close_all
 from .settings import STOPPING_S
 from .verdict import CANCEL, MEMORY, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
@@ -54,11 +57,30 @@ class Forks(Protocol):
         ...
 
 
-class Pool:
-    """`hand` holds claimed jobs that no executor has been given yet, oldest first; `suspects` go before them."""
+class Porters(Protocol):
+    """Who brings files to jobs, and takes them away."""
 
-    def __init__(self, slots: int, events: Events, forks: Forks, wear: Wear | None = None) -> None:
+    def fetch(self, held: Held) -> None:
+        """Open those of its arguments; `fetched` is called then."""
+        ...
+
+    def keep(self, held: Held, outcome: Succeeded) -> None:
+        """Store those of its result; `kept` is called then."""
+        ...
+
+
+class Pool:
+    """`hand` holds claimed jobs that no executor has been given yet, oldest first; `suspects` go before them.
+
+    Those whose files are on their way are in `fetching` before, and in `keeping` when their attempt is over.
+    """
+
+    def __init__(
+        self, slots: int, events: Events, forks: Forks, wear: Wear | None = None, porters: Porters | None = None
+    ) -> None:
         self.slots = slots
+        self.fetching: dict[int, Held] = {}
+        self.keeping: dict[int, Held] = {}
         self.hand: deque[Held] = deque()
         self.suspects: deque[Held] = deque()
         self.executors: list[Executor] = []
@@ -66,8 +88,8 @@ class Pool:
         self.next_scan = float("inf")
         self.is_closing = False  # no new executors
         self.generation = 0  # of the zygote that new executors come from
-        self._events, self._forks, self._wear = events, forks, wear or Wear()
-        self._hearing = Hearing(events, self._began, self._ended)
+        self._events, self._forks, self._wear, self._porters = events, forks, wear or Wear(), porters
+        self._hearing = Hearing(events, self._began, self._ended, self._keep)
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
@@ -84,15 +106,16 @@ class Pool:
     def held(self) -> list[Held]:
         """Every job here."""
         given = (held for executor in self.executors for held in executor.given.values())
-        return [*self.hand, *self.suspects, *given]
+        return [*self.fetching.values(), *self.hand, *self.suspects, *given, *self.keeping.values()]
 
     def in_hand(self) -> float:
         """The slots that the jobs in hand will take."""
-        return len(self.suspects) + sum(1 / held.spec.capacity for held in self.hand)
+        waiting = [*self.hand, *self.fetching.values()]
+        return len(self.suspects) + sum(1 / held.spec.capacity for held in waiting)
 
     def spare_jobs(self) -> int:
         """Jobs that have not begun: what executors can go on with before the next claim."""
-        return len(self.hand) + sum(executor.unbegun for executor in self.executors)
+        return len(self.hand) + len(self.fetching) + sum(executor.unbegun for executor in self.executors)
 
     def room(self, concurrency: int) -> int:
         """Jobs of such tasks that running executors could begin at once."""
@@ -106,7 +129,35 @@ class Pool:
 
     def take(self, jobs: list[Held]) -> None:
         """Newly claimed jobs."""
-        self.hand.extend(jobs)
+        for held in jobs:
+            if held.spec.takes_files and self._porters is not None:
+                self.fetching[held.claim.token] = held
+                self._porters.fetch(held)
+            else:
+                self.hand.append(held)
+
+    def fetched(self, held: Held, descriptors: Sequence[int], outcome: Outcome | None) -> None:
+        """The files of a job are there, or cannot be had."""
+        held.files = descriptors
+        if self.fetching.pop(held.claim.token, None) is None:
+            held.drop_files()  # it was stopped meanwhile
+        elif outcome is not None:
+            self._events.ended(held, outcome)
+        else:
+            held.claimed_at = time.monotonic()  # it has not waited for an executor yet
+            self.hand.append(held)
+
+    def kept(self, held: Held, outcome: Outcome) -> None:
+        """The files of a result are stored, or could not be."""
+        del self.keeping[held.claim.token]
+        self._events.ended(held, outcome)
+
+    def _keep(self, held: Held, outcome: Succeeded) -> None:
+        if self._porters is None:
+            self._events.ended(held, outcome)
+            return
+        self.keeping[held.claim.token] = held
+        self._porters.keep(held, outcome)
 
     def assign(self) -> None:
         """Give jobs in hand to executors with room, fork more for those that find none, and fill up with short ones."""
@@ -250,17 +301,21 @@ class Pool:
 
     def readable(self, executor: Executor) -> bool:
         """Hear what an executor says; one that says what it may not is killed. Whether it said anything."""
+        frames: deque[tuple[wire.FromExecutor, int]] = deque()
         try:
-            frames = executor.read()
-            for frame in frames:
-                self._hearing.hear(executor, frame)
+            frames.extend(executor.read())
+            has_spoken = bool(frames)
+            while frames:
+                self._hearing.hear(executor, *frames[0])
+                frames.popleft()
         except ProtocolViolation as violation:
+            close_all([descriptor for _, descriptor in frames if descriptor >= 0])
             log.error("executor %d broke the protocol and is killed: %s", executor.pid, violation)
             executor.kill("protocol violation")
             return False
         if executor.has_hung_up and not executor.is_dead:
             self.died(executor)
-        return bool(frames)
+        return has_spoken
 
     def died(self, executor: Executor) -> None:
         """It is dead; how it died may be told later."""
@@ -335,6 +390,9 @@ class Pool:
 
     def stop(self, held: Held, why: str, reason: str) -> None:
         """End a job that may be running ("cancel" or "shutdown"): Stopping first, SIGKILL after STOPPING_S."""
+        if self.fetching.pop(held.claim.token, None) is not None:
+            self._events.ended(held, Cancelled(reason) if why == "cancel" else Released(why))
+            return
         for line in (self.hand, self.suspects):
             if held in line:
                 line.remove(held)
@@ -362,8 +420,9 @@ class Pool:
         """Bring every job that has not begun back into the hand."""
         for executor in self.executors:
             self.hand.extendleft(reversed(executor.take_back()))
-        self.hand.extend(self.suspects)
+        self.hand.extend([*self.suspects, *self.fetching.values()])
         self.suspects.clear()
+        self.fetching.clear()
 
     def kill_running(self) -> None:
         """Kill every executor that has a job, for a shutdown."""

@@ -34,6 +34,7 @@ class Settings:
     health_host: str = "127.0.0.1"
     sandbox: str = "best"  # or "require", "off"
     executor_user: int | None = None  # that executors run as where the worker is root
+    files: str | None = None  # URL of the file store; None: a folder beside the database
     reload: bool = False  # move over to new code when files below path[0] change
 
     def __post_init__(self) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 
 from .. import kernel
 from ..backends.base import Backend
-from ..backends.urls import redacted
+from ..backends.urls import redacted, resolve_files
 from ..backends.whereabouts import Health
 from ..core.errors import NarrowboatError
 from ..core.outcome import Released
 from ..core.task import Manifest, TaskSpec
 from ..core.units import many
+from ..files.urls import open_files
 from .banner import banner, doubts, facts, gaps, sandbox_line
 from .exchange import Exchange
 from .executors import Executor
@@ -37,6 +38,7 @@ from .mail import (
 )
 from .nursery import Grower, Nursery, order_for
 from .pool import Pool
+from .porter import Fetched, Kept, Porter
 from .report import report
 from .secrets import Secrets
 from .settings import STOPPING_S, Settings
@@ -74,10 +76,12 @@ class Worker:
         self._is_quiet = False  # takes no new work, since TSTP
         self._info = this_worker(settings.slots, settings.lease_s)
         self._ledger = Ledger(self._info.id)
-        self._pool = Pool(settings.slots, self._ledger, self, settings.wear)
+        store = open_files(*resolve_files(settings.files, backend))
+        self._porter = Porter(store, backend, self._mailbox)
+        self._pool = Pool(settings.slots, self._ledger, self, settings.wear, self._porter)
         self._exchange = Exchange(backend, self._info, settings, self._ledger, self._pool, self._mailbox)
         self._yard = Yard(settings.executor_user)
-        hidden = (*backend.files, *Secrets().folders)
+        hidden = (*backend.hidden, *Secrets().folders, *filter(None, [store.folder]))
         order = order_for(settings.sandbox, self._yard, settings.executor_user, hidden)
         grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, settings.sandbox, self._serves)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
@@ -207,6 +211,8 @@ class Worker:
         """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
         self._next_beat = now + BEAT_S
         self._pulse.beat(self._health(), now)
+        if self._nursery.manifest is not None and any(task.has_files for task in self._nursery.manifest.tasks):
+            self._porter.sweep_if_due(now)
         exchange = self._exchange
         is_late = exchange.is_carrying and now > exchange.carrying_since + STUCK_STEP_S
         if is_late and exchange.contact_at is not None:
@@ -263,6 +269,10 @@ class Worker:
                     self._ledger.must_ask = True
                 case Rescued():
                     self._exchange.rescued(message)
+                case Fetched():
+                    self._pool.fetched(message.held, message.descriptors, message.outcome)
+                case Kept():
+                    self._pool.kept(message.held, message.outcome)
                 case CodeChanged():
                     log.info("changed: %s", ", ".join(message.paths[:5]))
                     self._nursery.reload()

@@ -124,6 +124,7 @@ class Branch(Control):
             executor.kind.concurrency,
             executor.scratch,
             executor.kind.is_fresh,
+            executor.kind.has_files,
         )
         self.send_fork(frame, executor.theirs, executor.last_words)
         if not kernel.CAN_TAKE_BACK:

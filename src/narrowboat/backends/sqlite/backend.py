@@ -55,7 +55,8 @@ class SQLiteBackend(Backend):
             raise ConfigError(f"durability is {' or '.join(DURABILITIES)}, not {durability!r}")
         self._connections = Connections(Path(path), timeout_s)
         self.location = str(self._connections.path)
-        self.files = tuple(os.path.realpath(self.location) + end for end in ("", "-wal", "-shm", "-lock", "-journal"))
+        self.beside = self.location
+        self.hidden = tuple(os.path.realpath(self.location) + end for end in ("", "-wal", "-shm", "-lock", "-journal"))
         if not self._connections.path.parent.is_dir():
             raise BackendUnavailable(f"{self.location}: the folder {self._connections.path.parent} does not exist")
         self._writer = Writer(self._connections, durability, timeout_s)

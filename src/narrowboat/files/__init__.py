@@ -1,0 +1,1 @@
+"""Where the content of files waits between the web and the workers."""
