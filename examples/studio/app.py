@@ -1,39 +1,40 @@
-"""The App, where its files are, and what its tasks make."""
+"""The App, where its data is, and what its tasks make."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from narrowboat import App
+from narrowboat import Accept, App, File
 
 app = App("studio")
 
-DATA = Path(__file__).resolve().parent / "data"
-UPLOADS = DATA / "uploads"
-RESULTS = DATA / "results"
+DATA = Path(__file__).resolve().parents[2] / "studio-data"  # not below the code, which every executor may read
 INBOX = DATA / "inbox.jsonl"  # the letters that the practice mail server took, one JSON object a line
 MAIL = DATA / "mail"
 MAIL_SERVER = MAIL / "server.json"  # where it listens, written by whoever started it
+MOST_BYTES = 25 * 1024 * 1024
+Photo = Annotated[
+    File, Accept(types=["image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff"], size=MOST_BYTES)
+]
 
-
-for folder in (DATA, UPLOADS, RESULTS, MAIL):
-    if not folder.exists() and os.access(folder.parent, os.W_OK):  # executors find them there
-        folder.mkdir(parents=True)
-        folder.chmod(0o777)  # a worker that is root runs executors as somebody else
+if not MAIL.exists() and os.access(
+    DATA.parent, os.W_OK
+):  # the task that sends letters may read it, so it must be there
+    MAIL.mkdir(parents=True)
 
 
 class Result(msgspec.Struct):
-    """One file that was made, in RESULTS. width, height: of pictures, else 0. size: bytes."""
+    """One file that was made. width, height: of pictures, else 0."""
 
-    name: str
     label: str
-    width: int
-    height: int
-    size: int
+    file: File
+    width: int = 0
+    height: int = 0
 
 
 def mail_server() -> tuple[str, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from narrowboat import Needs, Retry, progress
+from narrowboat import File, Retry, progress
 
-from .app import RESULTS, UPLOADS, Result, app
+from .app import Photo, Result, app
 
 Image.MAX_IMAGE_PIXELS = 60_000_000  # a small file can claim to be a huge picture
 WIDTHS = (160, 480, 1080)
@@ -16,17 +16,9 @@ class BadPhoto(Exception):
     """The photo itself is at fault; its text is for the person who sent it."""
 
 
-@app.task(
-    queue="images",
-    timeout="60s",
-    memory="600MB",
-    untrusted=True,
-    needs=Needs(read=[UPLOADS], write=[RESULTS]),
-    retry=Retry(attempts=3, never=BadPhoto),
-    summary="{photo}",
-)
-def render(photo: str) -> list[Result]:
-    """Make three thumbnails and a WebP of UPLOADS/photo."""
+@app.task(queue="images", timeout="60s", memory="600MB", retry=Retry(attempts=3, never=BadPhoto), summary="{photo}")
+def render(photo: Photo) -> list[Result]:
+    """Make three thumbnails and a WebP."""
     steps = len(WIDTHS) + 2
     progress(0, steps, "opening the photo")
     picture = open_photo(photo)
@@ -35,18 +27,18 @@ def render(photo: str) -> list[Result]:
         progress(number, steps, f"making the {width} pixel thumbnail")
         small = picture.copy()
         small.thumbnail((width, width * 3), Image.Resampling.LANCZOS)
-        made.append(save(small, f"{photo}-{width}.jpg", f"{width} px", "JPEG", quality=85))
+        made.append(save(small, f"{width}.jpg", f"{width} px", "JPEG", quality=85))
     progress(steps - 1, steps, "making the WebP")
     picture.thumbnail((1600, 1600), Image.Resampling.LANCZOS)
-    made.append(save(picture, f"{photo}.webp", "WebP", "WEBP", quality=80, method=2))
+    made.append(save(picture, "1600.webp", "WebP", "WEBP", quality=80, method=2))
     progress(steps, steps, "done")
     return made
 
 
-def open_photo(photo: str) -> Image.Image:
+def open_photo(photo: File) -> Image.Image:
     """Decode the upload, the right way up. Raises BadPhoto."""
     try:
-        with Image.open(UPLOADS / photo) as picture:
+        with Image.open(photo.path) as picture:
             picture.draft("RGB", (2160, 2160))  # lets the JPEG decoder skip what thumbnails do not need
             return ImageOps.exif_transpose(picture).convert("RGB")
     except Image.DecompressionBombError:
@@ -54,14 +46,10 @@ def open_photo(photo: str) -> Image.Image:
     except UnidentifiedImageError:
         raise BadPhoto("This file is not a picture that we can read.") from None
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise BadPhoto("This picture is damaged: a part of the file is missing.") from error
 
 
 def save(picture: Image.Image, name: str, label: str, kind: str, **options: int) -> Result:
-    """Write under another name first: a result is there whole, or not at all."""
-    unfinished = RESULTS / f".{name}"
-    picture.save(unfinished, kind, **options)
-    unfinished.replace(RESULTS / name)
-    return Result(name, label, picture.width, picture.height, (RESULTS / name).stat().st_size)
+    """Into the scratch folder; the worker carries it out from there."""
+    picture.save(name, kind, **options)
+    return Result(label, File(name), picture.width, picture.height)

@@ -1,4 +1,4 @@
-"""What people send by the three forms, checked, as jobs."""
+"""What people send by the forms, checked, as jobs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from narrowboat import BadArguments, JobHandle
+from narrowboat import BadArguments, File, FileTooLarge, FileTypeRefused, JobHandle
 
-from .app import UPLOADS
+from .app import MOST_BYTES
+from .hostile import ATTACKS, harm
 from .images import render
 from .invoices import Item, invoice
 from .letters import MOST_READERS, newsletter
+from .sketches import sketch
 
-MAX_UPLOAD = 25 * 1024 * 1024
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")
+TOO_LARGE = "This file is larger than 25 MB, which is more than we take."
 
 
 class Refused(Exception):
@@ -28,21 +29,29 @@ class Refused(Exception):
 
 
 async def photo(request: Request) -> JobHandle[Any]:
-    """Save the upload under a name of our own, and ask for its thumbnails. Raises Refused."""
-    if int(request.headers.get("content-length") or 0) > MAX_UPLOAD + 10_000:
-        raise Refused(413, "This file is larger than 25 MB, which is more than we take.")
+    """Ask for thumbnails of the upload, or for a drawing. Raises Refused."""
+    if int(request.headers.get("content-length") or 0) > MOST_BYTES + 10_000:
+        raise Refused(413, TOO_LARGE)
     async with request.form(max_files=1, max_fields=5) as form:
         upload = form.get("photo")
         if not isinstance(upload, UploadFile) or not upload.filename:
             raise Refused(400, "Please choose a photo first.")
-        content = await upload.read(MAX_UPLOAD + 1)
-    if len(content) > MAX_UPLOAD:
-        raise Refused(413, "This file is larger than 25 MB, which is more than we take.")
-    if not content.startswith(SIGNATURES):
-        raise Refused(415, "This file is not a picture. We take JPEG, PNG, WebP, GIF and TIFF.")
-    name = secrets.token_hex(12)
-    (UPLOADS / name).write_bytes(content)
-    return await render.aenqueue(name)
+        task = sketch if form.get("as") == "sketch" else render
+        try:
+            return await task.aenqueue(File.of(upload.file, name=upload.filename))
+        except FileTooLarge:
+            raise Refused(413, TOO_LARGE) from None
+        except FileTypeRefused:
+            raise Refused(415, "This file is not a picture. We take JPEG, PNG, WebP, GIF and TIFF.") from None
+
+
+async def attack(request: Request) -> JobHandle[Any]:
+    """One from the hostile corner. Raises Refused."""
+    async with request.form(max_files=0, max_fields=2) as form:
+        name = str(form.get("attack") or "")
+    if name not in ATTACKS:
+        raise Refused(400, "Please choose an attack from the list.")
+    return await harm.aenqueue(name)
 
 
 async def order(request: Request) -> JobHandle[Any]:

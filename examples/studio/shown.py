@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
+from typing import Any, cast
 
 from narrowboat import JobHandle
 
 from .app import Result
 
-TITLES = {"render": "Your photo", "invoice": "Your invoice", "newsletter": "Your newsletter", "letter": "A letter"}
+TITLES = {
+    "render": "Your photo",
+    "sketch": "Your drawing",
+    "harm": "An attack",
+    "invoice": "Your invoice",
+    "newsletter": "Your newsletter",
+    "letter": "A letter",
+}
+HARM = {"dead": "held", "succeeded": "escaped"}
 
 
 def describe(job: JobHandle[Any]) -> dict[str, Any]:
@@ -25,35 +31,51 @@ def describe(job: JobHandle[Any]) -> dict[str, Any]:
         "cancelled": "Cancelled.",
     }
     kind = record.task.rpartition(".")[2]
+    state = record.state.value
     result = job.result if record.state == "succeeded" else None
+    if kind == "harm":
+        state, words["succeeded"], words["dead"] = HARM.get(state, state), f"It got through: {result}.", held(job)
     if kind == "newsletter" and result is not None:
         words["succeeded"] = f"{result} letters are on their way; the inbox shows them as they come in."
+    results = cast(list[Result], result) if isinstance(result, list) else []
     progress = record.progress
     ended = record.finished_at
     return {
         "id": job.id,
         "title": TITLES.get(kind, kind),
-        "state": record.state.value,
+        "state": state,
         "words": words[record.state],
         "finished": job.is_finished,
         "done": progress.done if progress else 0,
         "total": (progress.total if progress else 0) or 5,
         "seconds": None if ended is None else round(ended - record.enqueued_at, 2),
-        "results": [show(found) for found in result] if isinstance(result, list) else [],  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        "results": [show(found, f"/jobs/{job.id}/files/{n}") for n, found in enumerate(results)],
     }
 
 
-def show(result: Result) -> dict[str, Any]:
+def show(result: Result, url: str) -> dict[str, Any]:
     """A file, with the line under it."""
-    size = f"{result.size / 1024:.0f} KB"
-    detail = f"{result.width} × {result.height}, {size}" if result.width else f"PDF, {size}"
-    kind = "WebP, " if result.label == "WebP" else ""
+    size = f"{(result.file.size or 0) / 1024:.0f} KB"
+    kind = (result.file.type or "").removeprefix("image/").removeprefix("application/").upper()
+    detail = f"{result.width} × {result.height}, {size}" if result.width else size
     return {
-        **msgspec.to_builtins(result),
-        "url": f"/results/{result.name}",
-        "detail": f"{kind}{detail}",
+        "label": result.label,
+        "url": url,
+        "detail": f"{kind}, {detail}",
+        "width": result.width,
+        "height": result.height,
+        "size": result.file.size,
         "is_picture": bool(result.width),
     }
+
+
+def held(job: JobHandle[Any]) -> str:
+    """What stopped an attack."""
+    record = job.record
+    if record.crashes:
+        return f"The process was ended: {record.reason.removeprefix('crashed: ')}."
+    error = record.history[-1].error if record.history else None
+    return error.message if error is not None else record.reason
 
 
 def problem(job: JobHandle[Any]) -> str:

@@ -7,31 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from narrowboat import BackendUnavailable, JobHandle, UnknownJob
+from narrowboat import BackendUnavailable, FileMissing, JobHandle, State, StoreUnavailable, UnknownJob
 
 from . import orders
-from .app import RESULTS, app
+from .app import app
+from .hostile import ATTACKS
 from .inbox import letters
 from .letters import MOST_READERS
 from .shown import describe
+from .sketches import HAS_MAGICK
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'self'; img-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+KEPT = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
 SHOWN_LETTERS = 5
 templates = Jinja2Templates(HERE / "templates")
 
 
 def page(request: Request) -> Response:
-    """The three forms, and the inbox."""
-    return templates.TemplateResponse(request, "page.html", {"most_readers": MOST_READERS, **inbox_now()})
+    """The forms, and the inbox."""
+    shown = {"most_readers": MOST_READERS, "attacks": ATTACKS, "has_magick": HAS_MAGICK, **inbox_now()}
+    return templates.TemplateResponse(request, "page.html", shown)
 
 
 def submit(order: Callable[[Request], Awaitable[JobHandle[Any]]]) -> Callable[[Request], Awaitable[Response]]:
@@ -42,7 +58,7 @@ def submit(order: Callable[[Request], Awaitable[JobHandle[Any]]]) -> Callable[[R
             job = await order(request)
         except orders.Refused as refused:
             return answer(request, refused.status, refused.text)
-        except BackendUnavailable:
+        except (BackendUnavailable, StoreUnavailable):
             return answer(request, 503, "We cannot take anything just now. Please try again in a minute.")
         place = f"/jobs/{job.id}"
         if wants_page(request):
@@ -63,6 +79,24 @@ def status(request: Request) -> Response:
         return templates.TemplateResponse(request, "status.html", found)
     headers = {"Cache-Control": "no-store"} | ({} if found["finished"] else {"Retry-After": "1"})
     return JSONResponse(found, headers=headers)
+
+
+def result(request: Request) -> Response:
+    """A file that a job made. It may hold whatever a stranger put into it: what it is, its store says."""
+    try:
+        job: JobHandle[Any] = app.get(request.path_params["id"])
+        made = job.result if job.state is State.SUCCEEDED else None
+        file = made[request.path_params["number"]].file if isinstance(made, list) else None
+        if file is None:
+            raise IndexError
+        content = file.open()
+    except (UnknownJob, IndexError, FileMissing):
+        return answer(request, 404, "We do not have this file. It may have been cleared away.")
+    return StreamingResponse(
+        iter(lambda: content.read(65_536), b""),
+        headers=file.headers(inline=True),
+        background=BackgroundTask(content.close),
+    )
 
 
 def inbox(request: Request) -> Response:
@@ -109,11 +143,10 @@ class Policy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                there = dict(message["headers"])
                 message["headers"] = [
                     *message["headers"],
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
+                    *((name, value) for name, value in KEPT if name not in there),
                 ]
             await send(message)
 
@@ -126,11 +159,12 @@ web = Starlette(
         Route("/photos", submit(orders.photo), methods=["POST"]),
         Route("/invoices", submit(orders.order), methods=["POST"]),
         Route("/newsletters", submit(orders.news), methods=["POST"]),
+        Route("/attacks", submit(orders.attack), methods=["POST"]),
         Route("/jobs/{id}", status),
+        Route("/jobs/{id}/files/{number:int}", result),
         Route("/inbox", inbox),
         Route("/health", health),
         Route("/favicon.ico", icon),
-        Mount("/results", StaticFiles(directory=RESULTS)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ],
     middleware=[Middleware(Policy)],

@@ -19,7 +19,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from examples.studio.demo import free_port, is_up, programs
+from examples.studio.hostile import ATTACKS
 from examples.studio.samples import samples
+from examples.studio.sketches import HAS_MAGICK
 from narrowboat import App, State
 from narrowboat.backends.base import Filter
 from tests.support.processes import ROOT, running_worker, wait_for
@@ -42,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the examples, with data of its own."""
     folder = tmp_path_factory.mktemp("studio")
     (folder / "pyproject.toml").write_text("")
-    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -72,7 +74,7 @@ def start(folder: Path, name: str, words: list[str], url: str = "") -> subproces
 def mail_server(folder: Path) -> Generator[None]:
     """The practice mail server, for as long as a test."""
     mail = start(folder, "mail", ["examples.studio.inbox"])
-    place = folder / "examples" / "studio" / "data" / "mail" / "server.json"
+    place = folder / "studio-data" / "mail" / "server.json"
     try:
         wait_for("the mail server", place.exists)
         yield
@@ -104,7 +106,7 @@ def page(browser: Browser) -> Generator[Page]:
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return samples(ROOT / "examples" / "studio" / "data" / "samples")[0]
+    return samples(ROOT / "studio-data" / "samples")[0]
 
 
 def send(page: Page, address: str, *files: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_newsletter_fills_the_inbox_with_a_letter_for_each_reader(studio: str,
     expect(page.get_by_role("heading", name="The practice inbox: 25 letters")).to_be_visible(timeout=20_000)
     expect(page.get_by_role("listitem").filter(has_text="@example.com")).to_have_count(5)
     assert_accessible(page)
-    letters = [json.loads(line) for line in (folder / "examples/studio/data/inbox.jsonl").read_text().splitlines()]
+    letters = [json.loads(line) for line in (folder / "studio-data/inbox.jsonl").read_text().splitlines()]
     assert sorted(letter["to"] for letter in letters) == [[f"reader-{n:03}@example.com"] for n in range(1, 26)]
     assert len({letter["id"] for letter in letters}) == 25
     assert all("Dear reader" in letter["text"] and letter["subject"] == "Low water" for letter in letters)
@@ -222,7 +224,7 @@ def test_letters_wait_for_a_mail_server_that_is_away(
     page_of = lambda: app.backend.find(Filter(task="examples.studio.letters.letter"), limit=2).jobs  # noqa: E731
     wait_for("two letters to be tried in vain", lambda: [letter.errors > 0 for letter in page_of()] == [True, True])
     request.getfixturevalue("mail_server")
-    inbox = folder / "examples/studio/data/inbox.jsonl"
+    inbox = folder / "studio-data/inbox.jsonl"
     wait_for("the letters", lambda: len(inbox.read_text().splitlines()) == 2, 60)
     assert all(app.get(letter.id).wait("20s").state is State.SUCCEEDED for letter in page_of())
     app.close()
@@ -245,6 +247,40 @@ def test_a_form_that_is_filled_in_wrongly_is_refused_kindly(
     answer = page.request.post(f"{studio}{path}", form=form)  # type: ignore[arg-type]
     assert answer.status == 400
     assert said in answer.json()["error"]
+
+
+def test_an_attack_is_held_back_and_the_page_says_why(studio: str, page: Page) -> None:
+    page.goto(studio)
+    page.get_by_label("What it tries").select_option("Ask the cloud for its passwords")
+    page.get_by_role("button", name="Attack").click()
+    card = page.get_by_role("listitem").filter(has_text="Ask the cloud for its passwords")
+    expect(card).to_contain_text("held back", timeout=20_000)
+    expect(card).to_contain_text("tried to connect to 169.254.169.254:80")
+    expect(page.get_by_role("status")).to_contain_text("tried to connect")
+    assert_accessible(page)
+    assert page.request.post(f"{studio}/attacks", form={"attack": "nonsense"}).status == 400
+
+
+@pytest.mark.skipif(not HAS_MAGICK and os.environ.get("CI") != "true", reason="libmagickwand is not installed")
+def test_imagemagick_draws_a_photo(studio: str, page: Page, photo: Path) -> None:
+    page.goto(studio)
+    page.get_by_label("Choose one or more photos").set_input_files(str(photo))
+    page.get_by_role("button", name="Draw with charcoal").click()
+    card = page.get_by_role("listitem").filter(has_text=photo.name)
+    expect(card.get_by_role("img", name="Charcoal")).to_be_visible(timeout=30_000)
+    assert_accessible(page)
+
+
+def test_a_result_is_served_so_that_a_browser_runs_nothing(studio: str, page: Page, photo: Path) -> None:
+    file = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": photo.read_bytes()}
+    place = page.request.post(f"{studio}/photos", multipart={"photo": file}).json()["status"]  # type: ignore[dict-item]
+    wait_for("its end", lambda: page.request.get(f"{studio}{place}").json()["finished"])
+    answer = page.request.get(f"{studio}{place}/files/0")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len(answer.body()) == int(answer.headers["content-length"])
+    assert page.request.get(f"{studio}{place}/files/9").status == 404
 
 
 def test_a_text_file_is_refused_kindly(studio: str, page: Page, tmp_path: Path) -> None:
@@ -298,3 +334,4 @@ def test_the_demo_ends_with_zero_when_every_sample_came_back_right() -> None:
     assert "all came back right" in done.stdout
     assert done.stdout.count(".webp") == 3 and done.stdout.count(".pdf") == 1
     assert "40 letters in the practice inbox" in done.stdout
+    assert done.stdout.count("    held back ") == len(ATTACKS) and "GOT THROUGH" not in done.stdout

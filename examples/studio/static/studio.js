@@ -1,16 +1,16 @@
 // Sends each form without leaving the page and follows each job until it has ended. Without this script it works, too.
 const said = document.getElementById("said");
 const list = document.getElementById("list");
-const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", refused: "not taken" };
+const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", refused: "not taken", held: "held back", escaped: "escaped" };
 
 for (const form of document.forms) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     document.getElementById("work").hidden = false;
-    const data = new FormData(form);
+    const data = new FormData(form, event.submitter);
     const photos = data.getAll("photo");
     if (!photos.length) {
-      const title = form.dataset.title.replace(/{(\w+)}/, (_, name) => data.get(name));
+      const title = form.dataset.title.replace(/{(\w+)(:text)?}/, (_, name, text) => (text ? form.elements[name].selectedOptions[0].text : data.get(name)));
       follow(form.action, title, data);
       return;
     }
@@ -18,6 +18,7 @@ for (const form of document.forms) {
     for (const photo of photos) {
       const body = new FormData();
       body.append("photo", photo);
+      if (data.has("as")) body.append("as", data.get("as"));
       follow(form.action, photo.name, body);
     }
   });
@@ -88,7 +89,7 @@ function show(card, job) {
   const took = job.state === "succeeded" ? ` Ready ${job.seconds} s after it was sent.` : "";
   card.querySelector(".words").textContent = job.words + took;
   const bar = card.querySelector("progress");
-  bar.hidden = job.state === "dead" || job.state === "refused";
+  bar.hidden = ["dead", "refused", "held", "escaped"].includes(job.state);
   if (job.done !== null && job.done !== undefined) {
     bar.max = job.total;
     bar.value = job.state === "succeeded" ? job.total : job.done;
