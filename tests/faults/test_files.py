@@ -247,7 +247,7 @@ def test_only_regular_files_are_carried_out(darkroom: Darkroom, what: str) -> No
 
 def test_a_file_in_a_result_must_be_announced(darkroom: Darkroom) -> None:
     job = darkroom.forget.enqueue().wait(30)
-    assert "say so in its annotation, such as -> File" in job.record.reason
+    assert "say so in the annotation, such as -> File" in job.record.reason
 
 
 def test_files_that_do_not_fit_say_what_to_raise(darkroom: Darkroom) -> None:

@@ -229,3 +229,17 @@ def test_doctor_tells_what_holds_here_and_in_a_container(tmp_path: Path) -> None
     weak = {name for name, state in states.items() if state in ("partial", "missing")}
     assert weak == {"processor", "clean-up"}
     assert "no namespaces: " in there.stdout
+
+
+def test_a_need_that_opens_the_folder_of_the_database_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "shop.py").write_text(
+        "from pathlib import Path\nfrom narrowboat import App, Needs\napp = App('shop')\nHERE = Path(__file__).parent\n"
+        "@app.task(needs=Needs(write=[HERE]))\ndef wide(): pass\n"
+        "@app.task(needs=Needs(write=[HERE / 'out']))\ndef narrow(): pass\n"
+    )
+    with running_worker("shop:app", f"sqlite:///{tmp_path}/n.db", tmp_path) as worker:
+        assert (
+            f"task shop.wide may write to {tmp_path}, and with it {tmp_path}/n.db: keep them apart" in worker.output()
+        )
+        assert "shop.narrow may" not in worker.output()

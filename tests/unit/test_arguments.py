@@ -131,3 +131,13 @@ def returns_opaque() -> Opaque: ...  # type: ignore[empty-body]
 def test_functions_that_cannot_be_tasks_are_refused_when_declared(function: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Signature(function, "m.f")
+
+
+def test_text_of_a_kind_of_its_own_travels_as_text() -> None:
+    class Safe(str):
+        def __str__(self) -> str:
+            return self
+
+    def greet(name: str) -> None: ...
+
+    assert Signature(greet, "shop.greet").encode((Safe("Ada"),), {}) == b'{"name":"Ada"}'

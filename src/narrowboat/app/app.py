@@ -275,9 +275,7 @@ class App:
         put = self.putter(job_id)
 
         def stored(value: Any) -> Any:
-            if not isinstance(value, File):
-                raise TypeError(f"a {type(value).__name__} has no JSON form")
-            return put(value, Accept())
+            return put(value, Accept()) if isinstance(value, File) else codec.plain(value)
 
         data = codec.encode(named, stored)
         codec.refuse_large(data, f"arguments of {task}")

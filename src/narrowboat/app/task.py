@@ -189,16 +189,19 @@ class Enqueueable(Generic[P, R]):
     def _encode_result(self, result: Any) -> bytes:
         if result is None:
             return b""
-        data = codec.encode(result, self._carried)
+        try:
+            data = codec.encode(result, self._carried)
+        except TypeError as error:
+            raise TypeError(f"the result of {self.name} has no JSON form: {error}") from None
         codec.refuse_large(data, f"result of {self.name}")
         return data
 
     def _carried(self, value: Any) -> Any:
         if not isinstance(value, File):
-            raise TypeError(f"the result of {self.name} holds a {type(value).__name__}, which has no JSON form")
+            return codec.plain(value)
         to_worker = context.channel.get()
         if not self._signature.gives_files or to_worker is None:
-            raise TypeError(f"the result of {self.name} holds a File: say so in its annotation, such as -> File")
+            raise TypeError("it holds a File; say so in the annotation, such as -> File")
         return to_worker.carry(value)
 
     async def _aprepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:

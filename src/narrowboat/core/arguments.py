@@ -140,7 +140,7 @@ class Signature:
             def hook(value: Any) -> Any:
                 nonlocal count
                 if not isinstance(value, File):
-                    raise TypeError(f"{type(value).__name__} has none")
+                    return codec.plain(value)
                 count += 1
                 if count > MOST_FILES:
                     raise BadArguments(f"{self.name}: more than {MOST_FILES} files in one job; make several jobs of it")

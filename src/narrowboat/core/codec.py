@@ -15,15 +15,24 @@ from .errors import PayloadTooLarge
 from .job import MAX_PAYLOAD
 from .units import bytes_in_words
 
-_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 _decoder = msgspec.json.Decoder()
 
 
-def encode(value: Any, hook: Callable[[Any], Any] | None = None) -> bytes:
+def plain(value: Any) -> Any:
+    """For what msgspec does not know: subclasses of text, such as Django's SafeString, as text. Raises TypeError."""
+    if isinstance(value, str):
+        return "".join((value, ""))  # str() would give the same object again
+    raise TypeError(f"a {type(value).__name__} has none")
+
+
+def encode(value: Any, hook: Callable[[Any], Any] = plain) -> bytes:
     """JSON bytes. hook: gives what stands for values that have no JSON form. Raises TypeError for the others."""
-    if hook is None:
+    if hook is plain:
         return _encoder.encode(value)
     return msgspec.json.Encoder(decimal_format="string", uuid_format="canonical", enc_hook=hook).encode(value)
+
+
+_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical", enc_hook=plain)
 
 
 def decode(data: bytes) -> Any:

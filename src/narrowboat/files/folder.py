@@ -19,7 +19,7 @@ class FolderStore(FileStore):
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path).absolute()
-        self.location = self.folder = str(self._path)
+        self.location, self.folder = str(self._path), os.path.realpath(path)
 
     def put(self, key: str, content: Iterable[bytes]) -> None:
         """See FileStore. Written under another name first, and on the disk before it counts."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 
 from .. import __version__, kernel
 from ..backends.base import WorkerInfo
@@ -46,6 +47,19 @@ def doubts(info: WorkerInfo, manifest: Manifest) -> list[str]:
             close = difflib.get_close_matches(queue, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"its tasks go to {', '.join(known) or 'none'}"
             found.append(f"no task of the app goes to the queue {queue}: {hint}")
+    return found
+
+
+def exposed(manifest: Manifest, hidden: Sequence[str]) -> list[str]:
+    """Tasks whose needs open a folder in which something lies that no task is to see: jobs, files, secrets."""
+    found: list[str] = []
+    for task in manifest.tasks:
+        reach = task.needs.reach
+        for verb, paths in (("read", reach.read), ("write to", reach.write)):
+            for path in paths:
+                inside = [other for other in hidden if f"{other}/".startswith(os.path.join(os.path.realpath(path), ""))]
+                if inside:
+                    found.append(f"task {task.name} may {verb} {path}, and with it {inside[0]}: keep them apart")
     return found
 
 

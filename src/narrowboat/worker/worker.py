@@ -20,7 +20,7 @@ from ..core.outcome import Released
 from ..core.task import Manifest, TaskSpec
 from ..core.units import many
 from ..files.urls import open_files
-from .banner import banner, doubts, facts, gaps, sandbox_line
+from .banner import banner, doubts, exposed, facts, gaps, sandbox_line
 from .exchange import Exchange
 from .executors import Executor
 from .health import Door, Pulse
@@ -82,6 +82,7 @@ class Worker:
         self._exchange = Exchange(backend, self._info, settings, self._ledger, self._pool, self._mailbox)
         self._yard = Yard(settings.executor_user)
         hidden = (*backend.hidden, *Secrets().folders, *filter(None, [store.folder]))
+        self._hidden = hidden
         order = order_for(settings.sandbox, self._yard, settings.executor_user, hidden)
         grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, settings.sandbox, self._serves)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
@@ -147,7 +148,12 @@ class Worker:
             self._say(banner(manifest.app, lines))
         else:
             log.info("app %s: %s", manifest.app, lines["worker"], extra={"facts": lines})
-        for doubt in [*doubts(self._info, manifest), *gaps(self._settings.sandbox, walls)]:
+        warnings = [
+            *doubts(self._info, manifest),
+            *exposed(manifest, self._hidden),
+            *gaps(self._settings.sandbox, walls),
+        ]
+        for doubt in warnings:
             log.warning("%s", doubt)
 
     def _moved(self, manifest: Manifest) -> None:
