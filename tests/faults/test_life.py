@@ -66,20 +66,22 @@ def test_a_worker_is_replaced_when_its_time_is_over_without_a_gap(harbour: Harbo
         jobs = []
         long = harbour.module.who.enqueue(3.0)  # runs when the first one's time is over: it is finished there
         wait_for("it to run", lambda: long.refresh().record.started_at)
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
-            seen |= worker_pids(harbour)
+
+        def two_successions() -> bool:
+            seen.update(worker_pids(harbour))
             if long.refresh().is_finished:
                 jobs.append(harbour.module.who.enqueue())
                 record = jobs[-1].wait(10).record
                 waits.append(record.started_at - record.enqueued_at)
-        assert len(seen) >= 3, "two successions at least"
+            return len(seen) >= 3 and len(waits) >= 20
+
+        wait_for("two successions", two_successions, 60)
         assert keeper.process.poll() is None
         for job in [long, *jobs]:
             record = job.refresh().record
             assert (record.state, record.errors, record.crashes) == (State.SUCCEEDED, 0, 0)
         print(f"{len(waits)} jobs, {len(seen)} workers one after another, longest wait {max(waits):.3f} s")
-        assert max(waits) < 0.3, "at no time was there nobody to take work"
+        assert max(waits) < 1.0, "at no time was there nobody to take work: a drain and a start take longer"
         assert keeper.stop() == 0
     assert harbour.backend.workers() == []
     assert not any(is_alive(pid) for pid in seen)
@@ -197,7 +199,6 @@ def test_health_is_told_by_a_note_and_over_http(harbour: Harbour) -> None:
 def test_a_worker_whose_loop_stands_still_is_not_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    import time
 
     Note().write(Health(app="a", location="l", pid=os.getpid(), state="consuming", turned_at=time.time() - OLD_S - 1))
     done = subprocess.run([sys.executable, "-m", "narrowboat.cli", "health"], capture_output=True, text=True)
