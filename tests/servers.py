@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from ctypes.util import find_library
+from pathlib import Path
 
-PACKAGES = {"chromium": "chromium"}  # program -> package
+PROGRAMS = {"chromium": "chromium", "convert-im6.q16": "imagemagick"}  # name -> package
+LIBRARIES = {"MagickWand-6.Q16": "libmagickwand-6.q16-6"}
+FILES = {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
 
 
 def main() -> None:
     """Install what is missing; a machine where that is not allowed skips those tests by name."""
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
+    missing += [package for name, package in LIBRARIES.items() if find_library(name) is None]
+    missing += [package for path, package in FILES.items() if not Path(path).exists()]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

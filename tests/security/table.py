@@ -1,4 +1,4 @@
-"""The table in docs/security.md, from a run. `make security` writes it."""
+"""The tables in docs/security.md, from runs. `make security` writes them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 import sys
 from pathlib import Path
 
+from . import pictures
 from .attacks import ATTACKS
 from .ground import ground_for, run_attacks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
-BEGIN, END = "<!-- attacks: written by a run -->", "<!-- end of attacks -->"
+MARKS = {name: (f"<!-- {name}: written by a run -->", f"<!-- end of {name} -->") for name in ("attacks", "pictures")}
 
 
 def of(in_the_open: dict[str, str], inside: dict[str, str], floor: dict[str, str]) -> str:
@@ -34,8 +35,8 @@ def word(found: str) -> str:
     return "works" if found else "refused"
 
 
-def main() -> int:
-    """Run all attacks and write the table."""
+def of_attacks() -> str:
+    """Run all attacks."""
     names = [name for group in ATTACKS.values() for name in group]
     results: list[dict[str, str]] = []
     for walls, restricted in ((False, False), (True, False), (True, True)):
@@ -43,9 +44,31 @@ def main() -> int:
             found, layers = run_attacks(names, ground, user=0, walls=walls, restricted=restricted)
             print(layers or "in the open", sum(word(text) == "works" for text in found.values()), "work")
             results.append(found)
-    text = PAGE.read_text()
-    made = f"{BEGIN}\n{of(*results)}\n{END}"
-    PAGE.write_text(re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: made, text, flags=re.DOTALL))
+    return of(*results)
+
+
+def of_pictures() -> str:
+    """Run all pictures."""
+    with pictures.ground_for_pictures() as ground:
+        results = [pictures.in_the_open(ground)]
+        for is_container in (False, True):
+            with pictures.gallery(ground, is_container=is_container) as app:
+                results.append(pictures.inside(ground, app))
+    return pictures.table(*results)
+
+
+def written(name: str, table: str, text: str) -> str:
+    """The page with this table between its marks."""
+    begin, end = MARKS[name]
+    made = f"{begin}\n{table}\n{end}"
+    return re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: made, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Run all and write the tables."""
+    for name, run in (("attacks", of_attacks), ("pictures", of_pictures)):
+        table = run()
+        PAGE.write_text(written(name, table, PAGE.read_text()))
     return 0
 
 

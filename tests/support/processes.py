@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +29,10 @@ def wait_for(what: str, condition: Callable[[], T], timeout_s: float = 30.0) -> 
 
 
 class WorkerProcess:
-    """`narrowboat worker` as a user starts it; its output goes to a file."""
+    """`narrowboat worker` as a user starts it; its output goes to a file.
+
+    through: a program and its first arguments, which execs what follows them.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,12 @@ class WorkerProcess:
         *options: str,
         env: dict[str, str] | None = None,
         log: Path | None = None,
+        through: Sequence[str] = (),
     ) -> None:
         self.log = log or folder / f"worker-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "narrowboat.cli", "worker", app, "--url", url, *options],
+                [*through, sys.executable, "-m", "narrowboat.cli", "worker", app, "--url", url, *options],
                 cwd=folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -98,10 +102,16 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def running_worker(
-    app: str, url: str, folder: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None
+    app: str,
+    url: str,
+    folder: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    through: Sequence[str] = (),
 ) -> Generator[WorkerProcess]:
     """A worker that is ready, and gone afterwards whatever happens."""
-    worker = WorkerProcess(app, url, folder, *options, env=env, log=log)
+    worker = WorkerProcess(app, url, folder, *options, env=env, log=log, through=through)
     try:
         yield worker.until_ready()
     finally:
