@@ -71,6 +71,11 @@ def _explain(error: BaseException, task: str, reach: Reach) -> str:
     path = error.filename
     if isinstance(path, bytes):
         path = os.fsdecode(path)
+    if error.errno in REFUSED and _comes_from(error, "multiprocessing"):
+        return (
+            f"task {task} used multiprocessing, which an executor, being one process, has no use for: take threads "
+            "(concurrent.futures.ThreadPoolExecutor) or a job for each part (needs=Needs(enqueue=[...]))"
+        )
     event = _seen[-1][0] if _seen else ""
     if event in _PROGRAMS and (error.errno in REFUSED or isinstance(error, FileNotFoundError)):
         return _program(task, reach)
@@ -79,6 +84,16 @@ def _explain(error: BaseException, task: str, reach: Reach) -> str:
     if error.errno in REFUSED and event in _NETWORK:
         return _network(task, reach)
     return ""
+
+
+def _comes_from(error: BaseException, package: str) -> bool:
+    """Whether code of a package is among what was running. It may call the kernel where no audit event tells of it."""
+    frame = error.__traceback__
+    while frame is not None:
+        if str(frame.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _secret(error: KeyError, task: str) -> str:
