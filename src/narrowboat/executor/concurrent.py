@@ -22,7 +22,6 @@ from .attempt import Attempt, outcome_of, unreadable
 from .scratch import Scratch
 
 READS_A_TURN = 64
-SEVERAL = 64  # small frames in one message
 SMALL = 1024  # bytes of result that travel together with others
 
 
@@ -184,7 +183,7 @@ class ConcurrentExecutor:
         together: list[wire.Small] = []
         for frame in unsent:
             is_large = _is_large(frame)
-            if together and (is_large or len(together) >= SEVERAL):
+            if together and (is_large or len(together) >= wire.SEVERAL):
                 self._post(together)
                 together = []
             together.append(frame)

@@ -19,6 +19,7 @@ from ..sandbox.walls import Layers, Order
 
 MAX_FRAME = MAX_PAYLOAD + 64 * 1024  # a result or arguments, an error, and their wrapping
 TASKS_A_FRAME = 200
+SEVERAL = 64  # small frames in one message, at most
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", array_like=True):

@@ -17,6 +17,10 @@ from ..executor import wire
 from .held import Held
 
 READS_A_TURN = 128
+PARTS_A_TURN = (
+    512  # of messages that hold several: about a millisecond, so that one executor's flood is not all there is
+)
+LINGER_S = 0.1  # what an executor takes to end, where it has no hooks that say goodbye
 
 
 class ProtocolViolation(Exception):
@@ -75,6 +79,7 @@ class Executor:
         self.has_hung_up = False
         self.is_dead = False
         self.is_retiring = False
+        self.let_go_at: float | None = None  # when it was told to end, and had nothing left to run
 
     @property
     def pid(self) -> int:
@@ -85,6 +90,11 @@ class Executor:
     def is_ready(self) -> bool:
         """Whether it can be given jobs."""
         return self.process is not None and not self.is_dead and not self.is_retiring and self.kill_reason is None
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether it should have ended by now."""
+        return self.let_go_at is not None and time.monotonic() > self.let_go_at + LINGER_S
 
     @property
     def room(self) -> int:
@@ -158,7 +168,8 @@ class Executor:
         Raises ProtocolViolation for anything else.
         """
         frames: list[tuple[wire.FromExecutor, int]] = []
-        while len(frames) < READS_A_TURN or self.ours.is_ahead:
+        parts = 0
+        while (len(frames) < READS_A_TURN and parts < PARTS_A_TURN) or self.ours.is_ahead:
             try:
                 data, descriptor = self._receive()
             except BlockingIOError:
@@ -171,12 +182,14 @@ class Executor:
                 self.has_hung_up = True
                 break
             try:
-                frames.append((wire.from_executor.decode(data), descriptor))
+                frame = wire.from_executor.decode(data)
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 for came in (descriptor, *(came for _, came in frames)):
                     if came >= 0:
                         os.close(came)
                 raise ProtocolViolation(str(error)) from error
+            frames.append((frame, descriptor))
+            parts += len(frame.frames) if isinstance(frame, wire.Several) else 1
         return frames
 
     def _receive(self) -> tuple[bytes, int]:

@@ -15,6 +15,8 @@ from .executors import Executor, ProtocolViolation
 from .held import Held
 
 MOST_LINES = 201  # what an executor sends of one attempt, its note that there was more included
+MOST_LINES_HEARD = 2 * MOST_LINES  # threads that write at the same time may send a few more
+LONGEST_LINE = 1_000  # characters
 MOST_ASKED = 100_000
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 
@@ -56,6 +58,8 @@ class Hearing:
         if (descriptor >= 0) is not isinstance(frame, wire.Carried):
             raise ProtocolViolation(f"a {type(frame).__name__} {'with' if descriptor >= 0 else 'without'} an open file")
         if isinstance(frame, wire.Several):
+            if len(frame.frames) > wire.SEVERAL:  # a turn would take so long that neighbours notice
+                raise ProtocolViolation("more frames at once than an executor sends")
             for part in frame.frames:
                 self.hear(executor, part)
             return
@@ -75,8 +79,11 @@ class Hearing:
             case wire.Reported(_, progress):
                 self._events.progressed(held, believable_progress(progress))
             case wire.Logged(_, line):
-                if len(held.logs) < MOST_LINES:
-                    self._events.logged(held, line[:1000])
+                held.lines += 1
+                if len(line) > LONGEST_LINE or held.lines > MOST_LINES_HEARD:
+                    raise ProtocolViolation("longer or more lines than an attempt sends")
+                if held.lines <= MOST_LINES:
+                    self._events.logged(held, line)
             case wire.Carried(_, name):
                 if not held.spec.gives_files or len(held.sent) >= MOST_FILES:
                     raise ProtocolViolation("a file that its task does not give")
@@ -84,6 +91,8 @@ class Hearing:
             case wire.Told():
                 held.is_told = True
             case wire.Asked(_, jobs):
+                if not jobs:
+                    raise ProtocolViolation("it asked for nothing")
                 for job in jobs:
                     held.asked.append(believable_job(job, held.spec.needs.enqueue))
                     held.asked_bytes += len(job.args)

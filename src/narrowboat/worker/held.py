@@ -23,6 +23,7 @@ class Held:
         "is_suspect",
         "is_told",
         "kill_at",
+        "lines",
         "logs",
         "sent",
         "spec",
@@ -41,6 +42,7 @@ class Held:
         self.is_suspect = False  # it ran when its executor died, together with others: it runs alone next
         self.is_lost = False  # the claim is another worker's now; whatever comes of it is dropped
         self.logs: list[str] = []
+        self.lines = 0  # heard of, also of those that are not kept
         self.asked: list[NewJob] = []  # to be enqueued if it succeeds
         self.asked_bytes = 0
         self.files: Sequence[int] = ()  # open ones that its arguments name; kept, for it may have to begin again
@@ -63,6 +65,7 @@ class Held:
         self.asked.clear()
         self.asked_bytes = 0
         self.logs.clear()
+        self.lines = 0
         self._drop_sent()
 
     def drop_files(self) -> None:

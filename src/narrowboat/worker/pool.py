@@ -30,6 +30,7 @@ FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first
 LEEWAY = 0.99  # of a slot, for what still runs in executors that are about to end
 WEIGH_S = 0.25  # between two looks at the memory of an executor, where the system keeps no limit
 SUSPICIOUS = {signal.SIGSYS, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}  # what exploits end in
+LEAVE_S = 5.0  # for an executor that was told to end and has nothing left to run: its executor_stop hooks
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
 
 
@@ -101,7 +102,7 @@ class Pool:
 
     def used(self) -> float:
         """Slots that are taken. An executor that is about to end counts for what still runs in it."""
-        return sum(_taken(executor) for executor in self.executors if executor.given)
+        return sum(_taken(executor) for executor in self.executors if executor.given or executor.is_lingering)
 
     def held(self) -> list[Held]:
         """Every job here."""
@@ -236,7 +237,8 @@ class Pool:
 
     def _make_room(self) -> bool:
         """Whether one more executor may be started, if need be in place of an idle one of another class."""
-        if time.monotonic() < self._no_fork_before:
+        ending = sum(executor.let_go_at is not None and not executor.is_dead for executor in self.executors)
+        if time.monotonic() < self._no_fork_before or ending > self.slots:
             return False
         if sum(_taken(e) for e in self.executors if not e.is_dead) <= self.slots - 1 + LEEWAY:
             return True
@@ -383,7 +385,9 @@ class Pool:
             self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
         is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
         is_spoilt = is_spoilt or executor.kind.is_fresh
-        if not executor.is_retiring and (is_spoilt or self._wear.is_worn(executor)):
+        if executor.is_retiring:
+            self._let_go(executor)
+        elif is_spoilt or self._wear.is_worn(executor):
             self._retire(executor)
 
     # Stopping jobs and executors.
@@ -443,6 +447,12 @@ class Pool:
                 self.next_scan = min(self.next_scan, until)
 
     def _scan(self, executor: Executor, now: float) -> None:
+        if executor.let_go_at is not None:
+            if now < executor.let_go_at + LEAVE_S:
+                self.next_scan = min(self.next_scan, executor.let_go_at + LEAVE_S)
+            elif executor.kill_reason is None:
+                log.warning("executor %d does not end and is killed", executor.pid)
+                executor.kill("it did not end when it was told to")
         for held in executor.running():
             until = kill_at(held)
             if until is not None and now >= until:
@@ -473,6 +483,13 @@ class Pool:
         self.hand.extendleft(reversed(executor.take_back()))
         executor.is_retiring = True
         executor.ours.shutdown(1)
+        self._let_go(executor)
+
+    def _let_go(self, executor: Executor) -> None:
+        """One that is retiring and has nothing left to run ends by itself, or else is killed soon."""
+        if not executor.given and executor.let_go_at is None:
+            executor.let_go_at = time.monotonic()
+            self.next_scan = min(self.next_scan, executor.let_go_at + LEAVE_S)
 
     def _wait_to_fork(self, wait_s: float) -> None:
         self._no_fork_before = time.monotonic() + wait_s
@@ -487,4 +504,5 @@ class Pool:
 
 def _taken(executor: Executor) -> float:
     """The part of a slot that an executor takes."""
-    return len(executor.given) / executor.kind.capacity if executor.is_retiring else 1.0
+    is_ending = executor.is_retiring and not executor.is_lingering
+    return len(executor.given) / executor.kind.capacity if is_ending else 1.0
