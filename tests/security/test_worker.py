@@ -12,7 +12,7 @@ import pytest
 
 from narrowboat import App
 from narrowboat.core.job import Job
-from tests.support.processes import ROOT, running_worker
+from tests.support.processes import ROOT, running_worker, wait_for
 
 pytestmark = pytest.mark.linux
 SHOP = """
@@ -239,7 +239,6 @@ def test_a_need_that_opens_the_folder_of_the_database_is_warned_of(tmp_path: Pat
         "@app.task(needs=Needs(write=[HERE / 'out']))\ndef narrow(): pass\n"
     )
     with running_worker("shop:app", f"sqlite:///{tmp_path}/n.db", tmp_path) as worker:
-        assert (
-            f"task shop.wide may write to {tmp_path}, and with it {tmp_path}/n.db: keep them apart" in worker.output()
-        )
+        said = f"task shop.wide may write to {tmp_path}, and with it {tmp_path}/n.db: keep them apart"
+        wait_for("the warning", lambda: said in worker.output())
         assert "shop.narrow may" not in worker.output()
