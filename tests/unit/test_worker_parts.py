@@ -14,6 +14,7 @@ from narrowboat.backends.base import WorkerInfo
 from narrowboat.core import codec
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import MAX_PAYLOAD, Claim, NewJob, Progress
+from narrowboat.core.needs import Reach
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
@@ -25,6 +26,7 @@ from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import BATCH, Ledger
 from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
 from narrowboat.worker.pool import Pool
+from narrowboat.worker.secrets import Secrets
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
 from narrowboat.worker.shyness import Shyness
 from narrowboat.worker.verdict import verdict
@@ -322,6 +324,14 @@ def test_a_zygote_gets_a_list_of_variables_and_no_other(monkeypatch: pytest.Monk
         "NARROWBOAT_PORTABLE",
         "MALLOC_ARENA_MAX",
     }
+
+
+def test_a_trusted_zygote_speaks_as_its_worker_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kernel.PORTABLE, "1")
+    monkeypatch.setenv("NARROWBOAT_URL", "redis://elsewhere")
+    environment = Secrets().environment_for(Reach(trusted=True))
+    assert environment[kernel.PORTABLE] == "1", "or it would use channels of another sort"
+    assert "NARROWBOAT_URL" not in environment
 
 
 def test_lines_are_bounded_in_number_and_size() -> None:

@@ -24,7 +24,8 @@ class Secrets:
     def environment_for(self, reach: Reach) -> dict[str, str]:
         """All that the zygote of these tasks has in its environment. Raises ConfigError for a missing secret."""
         if reach.trusted:
-            return {name: value for name, value in os.environ.items() if not self._is_backend(name, value)}
+            everything = {name: value for name, value in os.environ.items() if not self._is_backend(name, value)}
+            return everything | clean_environment()
         return clean_environment() | {name: self.value_of(name) for name in reach.secrets}
 
     def value_of(self, name: str) -> str:
