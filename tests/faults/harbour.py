@@ -300,6 +300,15 @@ def who(seconds: float = 0.0) -> int:
     return os.getpid()
 
 
+@app.task(untrusted=True, retry=Retry(attempts=1), needs=HERE)
+def once(path: str = "") -> int:
+    """The process that runs it, and no other job; it waits for a file, if one is named."""
+    progress(0, 1, "waiting")
+    while path and not os.path.exists(path):
+        time.sleep(0.005)
+    return os.getpid()
+
+
 kept: list[bytearray] = []
 
 

@@ -97,6 +97,12 @@ class Executor:
         return self.let_go_at is not None and time.monotonic() > self.let_go_at + LINGER_S
 
     @property
+    def is_spare(self) -> bool:
+        """Whether it is kept for a job to come, and takes no slot until then."""
+        is_idle = not self.given and not self.begun
+        return self.kind.is_fresh and is_idle and not self.is_retiring and not self.is_dead
+
+    @property
     def room(self) -> int:
         """How many jobs it could begin at once."""
         is_used = self.kind.is_fresh and self.begun
@@ -109,6 +115,8 @@ class Executor:
 
     def weigh(self) -> None:
         """Note what it has at birth, and how much it may have where the system does not look."""
+        if self.kind.is_fresh and kernel.LIMITS_MEMORY:
+            return  # nobody will ask
         self.memory_at_birth = kernel.resident_bytes(self.pid)
         if self.kind.limits.memory is not None and not kernel.LIMITS_MEMORY:
             self.most_memory = self.memory_at_birth + self.kind.limits.memory

@@ -19,7 +19,9 @@ from .hearing import Events, Hearing
 from .held import Held
 from .pace import Pace
 from .porter import close_all
+from .room import More, spares, taken
 from .settings import STOPPING_S
+from .spares import Spares
 from .verdict import CANCEL, MEMORY, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
 
@@ -27,7 +29,8 @@ log = logging.getLogger("narrowboat.worker")
 STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what is before them is not short
 TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs of another wait
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
-LEEWAY = 0.99  # of a slot, for what still runs in executors that are about to end
+CAME_UP_S = 1.0  # a spare that has lived so long had come up well
+FRESH_S = 0.003  # about what it takes to fork and lock in an executor, which such an attempt costs besides
 WEIGH_S = 0.25  # between two looks at the memory of an executor, where the system keeps no limit
 SUSPICIOUS = {signal.SIGSYS, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}  # what exploits end in
 LEAVE_S = 5.0  # for an executor that was told to end and has nothing left to run: its executor_stop hooks
@@ -91,6 +94,7 @@ class Pool:
         self.generation = 0  # of the zygote that new executors come from
         self._events, self._forks, self._wear, self._porters = events, forks, wear or Wear(), porters
         self._hearing = Hearing(events, self._began, self._ended, self._keep)
+        self._spares = Spares(slots)
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
@@ -102,7 +106,7 @@ class Pool:
 
     def used(self) -> float:
         """Slots that are taken. An executor that is about to end counts for what still runs in it."""
-        return sum(_taken(executor) for executor in self.executors if executor.given or executor.is_lingering)
+        return sum(taken(executor) for executor in self.executors if executor.given or executor.is_lingering)
 
     def held(self) -> list[Held]:
         """Every job here."""
@@ -161,9 +165,15 @@ class Pool:
         self._porters.keep(held, outcome)
 
     def assign(self) -> None:
-        """Give jobs in hand to executors with room, fork more for those that find none, and fill up with short ones."""
-        if not self.hand and not self.suspects:
-            return
+        """Give jobs in hand to executors with room, fork more for those that find none, and fill up with short ones.
+
+        Then see to it that there are spares for the next ones.
+        """
+        if self.hand or self.suspects:
+            self._assign()
+        self._restock()
+
+    def _assign(self) -> None:
         coming: Counter[Kind] = Counter()  # room in executors that are being forked
         for executor in self.executors:
             if executor.process is None:
@@ -194,7 +204,7 @@ class Pool:
             held = self.suspects.popleft()
             kind = self._kind_of(held)
             empty = next((e for e in self.executors if e.kind == kind and not e.given and e.is_ready), None)
-            if empty is not None and empty.give(held):
+            if empty is not None and self._give_to(empty, held):
                 continue
             if coming[kind] >= kind.capacity or self._fork(kind, coming):
                 coming[kind] -= kind.capacity
@@ -204,8 +214,14 @@ class Pool:
         """Give a job to an executor that begins it at once."""
         for executor in self.executors:
             if executor.kind == kind and executor.room and executor.is_ready and self._wear.allows(executor):
-                return executor.give(held)
+                return self._give_to(executor, held)
         return False
+
+    def _give_to(self, executor: Executor, held: Held) -> bool:
+        """Give it to this one, which takes a slot from now on if it was a spare."""
+        if executor.is_spare and not self._make_room(More(executor.kind, others=1, spares=-1)):
+            return False
+        return executor.give(held)
 
     def _give_ahead(self, held: Held, kind: Kind) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
@@ -223,26 +239,42 @@ class Pool:
         return shortest.give(held)
 
     def _fork(self, kind: Kind, coming: Counter[Kind]) -> bool:
-        """Ask for one more executor, if there is a slot for it."""
-        if self.is_closing or not self._make_room():
+        """Ask for one more executor, if there is room for it."""
+        if not self._can_fork:
             return False
+        more = More(kind, others=0, spares=1) if kind.is_fresh else More(kind, others=1, spares=0)
+        if not self._make_room(more) or not self._ask_for(kind):
+            return False
+        if kind.is_fresh:
+            self.next_scan = min(self.next_scan, self._spares.asked(kind, time.monotonic()))
+        coming[kind] += kind.capacity
+        return True
+
+    @property
+    def _can_fork(self) -> bool:
+        ending = sum(executor.let_go_at is not None and not executor.is_dead for executor in self.executors)
+        return not self.is_closing and time.monotonic() >= self._no_fork_before and ending <= self.slots
+
+    def _ask_for(self, kind: Kind) -> bool:
         self._requests += 1
         executor = Executor(self._requests, kind)
         self.executors.append(executor)
         if not self._forks.ask_for(executor):
             self._remove(executor)
             return False
-        coming[kind] += kind.capacity
         return True
 
-    def _make_room(self) -> bool:
-        """Whether one more executor may be started, if need be in place of an idle one of another class."""
-        ending = sum(executor.let_go_at is not None and not executor.is_dead for executor in self.executors)
-        if time.monotonic() < self._no_fork_before or ending > self.slots:
-            return False
-        if sum(_taken(e) for e in self.executors if not e.is_dead) <= self.slots - 1 + LEEWAY:
+    def _restock(self) -> None:
+        """Fork the spares that are missing. They never cost another executor its place."""
+        for kind in self._spares.missing(spares(self.executors)) if self._can_fork else ():
+            if not self._ask_for(kind):
+                return
+
+    def _make_room(self, more: More) -> bool:
+        """Whether there may be these, if need be in place of an idle one of another class."""
+        if more.fits(self.executors, self.slots, self._spares.most):
             return True
-        idle = next((e for e in reversed(self.executors) if e.is_ready and not e.given), None)
+        idle = more.victim(self.executors, self._spares.most)
         if idle is None:
             return False
         self._retire(idle)
@@ -251,7 +283,8 @@ class Pool:
     def _take_turns(self, held: Held) -> None:
         """Executors of async tasks need never be idle: one makes room when another class has waited long enough."""
         now, kind = time.monotonic(), self._kind_of(held)
-        if any(e.kind == kind or (e.is_retiring and e.given) for e in self.executors if not e.is_dead):
+        others = [e for e in self.executors if not e.is_dead and not e.is_spare]
+        if any(e.kind == kind or (e.is_retiring and e.given) for e in others):
             return
         if now < held.claimed_at + TURN_S:
             self.next_scan = min(self.next_scan, held.claimed_at + TURN_S)
@@ -297,6 +330,7 @@ class Pool:
     def move_on(self, generation: int) -> None:
         """From now on executors come from another zygote; those of the one before end when their jobs do."""
         self.generation = generation
+        self._spares = Spares(self.slots)
         for executor in self.executors:
             if executor.kind.generation != generation and not executor.is_retiring and not executor.is_dead:
                 self._retire(executor)
@@ -348,9 +382,7 @@ class Pool:
         self._dying.pop(pid, None)
         cause, words, running = cause_of_death(executor, status), executor.words(), executor.running()
         if not executor.begun and executor.kill_reason is None and not executor.is_retiring:
-            self._stillborn += 1
-            self._wait_to_fork(min(30.0, FORK_AGAIN_S * 2**self._stillborn))
-            log.error("an executor died before its first job (%s): %s", cause, printable(words[-2000:]))
+            self._died_early(executor, cause, words)
         is_signal = executor.kill_reason is None and status is not None and -status in SUSPICIOUS
         is_final = is_signal and (status == -signal.SIGSYS or executor.kind.is_fresh)
         if is_signal:
@@ -372,8 +404,20 @@ class Pool:
         executor.given.clear()
         self._remove(executor)
 
+    def _died_early(self, executor: Executor, cause: str, words: str) -> None:
+        """It never began a job. Spares of its kind are forked again when one has."""
+        self._spares.died(executor.kind)
+        if executor.kind.is_fresh and time.monotonic() >= executor.born_at + CAME_UP_S:
+            log.warning("a spare executor died (%s); no job was in it", cause)
+            return
+        self._stillborn += 1
+        self._wait_to_fork(min(30.0, FORK_AGAIN_S * 2**self._stillborn))
+        log.error("an executor died before its first job (%s): %s", cause, printable(words[-2000:]))
+
     def _began(self, executor: Executor, held: Held) -> None:
         self._stillborn = 0
+        if executor.kind.is_fresh:
+            self.next_scan = min(self.next_scan, self._spares.used(executor.kind, time.monotonic()))
         overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
         if executor.most_memory is not None:
             self.next_scan = min(self.next_scan, time.monotonic() + WEIGH_S)
@@ -382,6 +426,7 @@ class Pool:
 
     def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
+            ran_s += FRESH_S if executor.kind.is_fresh else 0.0
             self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
         is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
         is_spoilt = is_spoilt or executor.kind.is_fresh
@@ -434,9 +479,18 @@ class Pool:
             if executor.given:
                 executor.kill(SHUTDOWN)
 
+    def stop_growing(self) -> None:
+        """No new executors from now on, and none without a job."""
+        self.is_closing = True
+        for executor in spares(self.executors):
+            self._retire(executor)
+
     def scan(self, now: float) -> None:
-        """Look at every executor: overdue ones are killed, jobs stuck behind long ones are taken back."""
-        self.next_scan = float("inf")
+        """Look at every executor: overdue ones are killed, jobs stuck behind long ones taken back, old spares ended."""
+        idle_kinds, self.next_scan = self._spares.idle_kinds(now)
+        for executor in spares(self.executors) if idle_kinds else ():
+            if executor.kind in idle_kinds:
+                self._retire(executor)
         for executor in list(self.executors):
             if not executor.is_dead and executor.process is not None:
                 self._scan(executor, now)
@@ -500,9 +554,3 @@ class Pool:
             self.executors.remove(executor)
             executor.close()
             self._forks.clear(executor)
-
-
-def _taken(executor: Executor) -> float:
-    """The part of a slot that an executor takes."""
-    is_ending = executor.is_retiring and not executor.is_lingering
-    return len(executor.given) / executor.kind.capacity if is_ending else 1.0

@@ -20,6 +20,8 @@ def report(pool: Pool, state: str, up_s: float, contact: str) -> str:
     for executor in pool.executors:
         kind = f"up to {executor.kind.concurrency} at a time" if executor.kind.concurrency else "one at a time"
         notes = [kind, f"{many(executor.begun, 'job')} so far", f"{executor.unbegun} ahead"]
+        if executor.is_spare:
+            notes.append("locked in, for an untrusted job to come")
         if executor.is_retiring:
             notes.append("about to end")
         lines.append(f"  executor {executor.pid}: {', '.join(notes)}")

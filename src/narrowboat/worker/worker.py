@@ -429,7 +429,7 @@ class Worker:
         else:
             log.info("stopping: what runs has %.0f s; a second signal hands it back now", drain_s)
             self._stop_by = time.monotonic() + drain_s
-        self._pool.is_closing = True
+        self._pool.stop_growing()
 
     def _report(self) -> None:
         contact = "in contact" if self._exchange.contact_at is not None else "out of reach"
