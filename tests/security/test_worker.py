@@ -49,6 +49,20 @@ def scratch() -> list[str]:
     open("deep/er/file", "w").close()
     return found
 
+@app.task
+def move_about() -> list[str]:
+    os.makedirs("a/b")
+    open("a/b/file", "w").close()
+    os.mkdir("c")
+    os.rename("a/b/file", "c/file")
+    os.link("c/file", "a/linked")
+    found = sorted(os.listdir("a") + os.listdir("c"))
+    try:
+        open(os.path.join("..", "beside"), "w")
+    except OSError:
+        return found
+    return ["a file beside the scratch folder"]
+
 @app.task(needs=Needs(secrets=["SMTP_PASSWORD"]))
 def with_secret() -> list[str]:
     return [os.environ["SMTP_PASSWORD"], *sorted(set(os.environ) & {"OTHER", "NARROWBOAT_URL"})]
@@ -137,6 +151,10 @@ def test_nothing_is_kept_for_the_next_untrusted_attempt(shop: Shop) -> None:
 
 def test_the_scratch_folder_is_empty_for_each_attempt(shop: Shop) -> None:
     assert [shop.run("scratch").result for _ in range(3)] == [b"[]"] * 3
+
+
+def test_files_move_within_the_scratch_folder_and_none_comes_to_be_beside_it(shop: Shop) -> None:
+    assert shop.run("move_about").result == b'["b","file","linked"]'
 
 
 def test_a_secret_goes_to_the_tasks_that_name_it(shop: Shop) -> None:

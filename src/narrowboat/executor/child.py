@@ -19,7 +19,7 @@ from ..core.runnable import Runnable
 from ..core.task import TaskSpec
 from ..sandbox import probe
 from ..sandbox.walls import Walls
-from . import refusal, wire
+from . import wire
 from .attempt import here
 from .capture import LogHandler, Stream
 from .concurrent import ConcurrentExecutor
@@ -79,11 +79,9 @@ def main(
             kernel.die_with(lifeline)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         if walls.is_on:
-            refusal.watch()
             faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
         folder = walls.lock_in(fork.limits, fork.scratch)
-        for number in [*inherited, *walls.descriptors]:
-            os.dup2(null, number, inheritable=False)
+        silence([*inherited, *walls.descriptors], null)
         os.close(null)
         if folder and not walls.reach.trusted:
             os.chdir(folder)
@@ -103,6 +101,12 @@ def main(
         os.write(last_words, traceback.format_exc().encode()[-8000:])
     finally:
         os._exit(status)
+
+
+def silence(numbers: Iterable[int], null: int) -> None:
+    """Make these descriptors `null`, which is /dev/null."""
+    for number in numbers:
+        os.dup2(null, number, inheritable=False)
 
 
 def silence_descriptors(keep: set[int]) -> None:

@@ -20,7 +20,7 @@ from .. import kernel
 from ..core.needs import Reach
 from ..core.runnable import RunnableApp
 from ..sandbox.walls import Order, Walls
-from . import child, wire
+from . import child, refusal, wire
 from .importing import ImportProblem, import_app, leftovers, watch_environment
 
 
@@ -164,6 +164,8 @@ def branch(mould: child.Mould, control: kernel.Channel, lifeline: int, request: 
         except Exception as error:  # noqa: BLE001  (told to the worker, which decides)
             _send(control, wire.BranchFailed(f"{type(error).__name__}: {error}"[:2000]))
             os._exit(0)
+        if walls.is_on:
+            refusal.watch()  # here, once; what this process does itself is forgotten when an attempt begins
         gc.freeze()
         _send(control, wire.Branched(walls.layers))
         Zygote(mould, control, lifeline, walls).serve()

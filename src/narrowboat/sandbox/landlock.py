@@ -66,22 +66,28 @@ def place(path: str, rights: int) -> Place:
     return Place(descriptor, rights, os.path.isdir(path))
 
 
-def restrict(places: Iterable[Place], ports: Iterable[int] | None, version: int) -> None:
-    """Leave this process only these places, and of TCP connects only these ports (None: every one). For good."""
+def ruleset(places: Iterable[Place], ports: Iterable[int] | None, version: int) -> int:
+    """A descriptor that stands for: only these places, and of TCP connects only these ports (None: every one)."""
     handled = max(rights for since, rights in _RIGHTS.items() if since <= version)
     network = _CONNECT_TCP | _BIND_TCP if ports is not None and version >= 4 else 0
     scoped = _SCOPE_ABSTRACT | _SCOPE_SIGNAL if version >= 6 else 0
     wanted = _Ruleset(handled, network, scoped)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = system.syscall("landlock_create_ruleset", _CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), 0)
+    made = system.syscall("landlock_create_ruleset", _CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), 0)
     try:
         for found in places:
             rights = found.rights & handled & (-1 if found.is_folder else _ON_FILES)
             rule = _Beneath(rights, found.descriptor)
-            system.syscall("landlock_add_rule", _ADD, ruleset, _BENEATH, ctypes.byref(rule), 0)
+            system.syscall("landlock_add_rule", _ADD, made, _BENEATH, ctypes.byref(rule), 0)
         for port in ports or () if network else ():
             port_rule = _Port(_CONNECT_TCP, port)
-            system.syscall("landlock_add_rule", _ADD, ruleset, _PORT, ctypes.byref(port_rule), 0)
-        system.syscall("landlock_restrict_self", _RESTRICT, ruleset, 0)
-    finally:
-        os.close(ruleset)
+            system.syscall("landlock_add_rule", _ADD, made, _PORT, ctypes.byref(port_rule), 0)
+    except BaseException:
+        os.close(made)
+        raise
+    return made
+
+
+def restrict(made: int) -> None:
+    """Leave this process only what the ruleset names. For good."""
+    system.syscall("landlock_restrict_self", _RESTRICT, made, 0)

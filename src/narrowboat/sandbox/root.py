@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from . import system
 from .places import Place
 
-SCRATCH = "/scratch"
-_ACCOUNT = "executor:x:{uid}:{gid}:executor:/scratch:/nonexistent\n"
+SCRATCHES = "/scratch"  # what is below this folder in each executor is mounted there by itself, for itself
+SCRATCH = SCRATCHES + "/own"
+_ACCOUNT = "executor:x:{uid}:{gid}:executor:" + SCRATCH + ":/nonexistent\n"
 _FILE_FLAGS = system.NO_SUID | system.NO_DEVICES
 
 

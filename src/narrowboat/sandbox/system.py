@@ -13,6 +13,7 @@ BIND, RECURSIVE, PRIVATE, DETACH = 0x1000, 0x4000, 0x40000, 2
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 4, 38, 22
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION = 0x20080522
+_THIS_PROCESS, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR = 442  # this and those of Landlock have one number everywhere
 _AT_RECURSIVE = 0x8000
@@ -91,8 +92,7 @@ def give_up_privileges() -> None:
 
 def drop_capabilities() -> None:
     """All of them, in every set."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    checked(_libc.capset(_THIS_PROCESS, _NO_CAPABILITIES), "capset")
 
 
 def filter_calls(program: bytes) -> None:

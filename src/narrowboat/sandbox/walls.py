@@ -82,6 +82,7 @@ class Walls:
         self.has_root = False
         self.init = 0
         self._places: list[landlock.Place] = []
+        self._ruleset = -1  # where it is one for all executors
         self._program = b""
         self._uid, self._gid = os.getuid(), os.getgid()
 
@@ -103,8 +104,10 @@ class Walls:
             if not hindrance:
                 self._become_user()
         version = landlock.version()
-        seen += [Place("/", "list")] if self.has_root else []
+        seen += [Place("/", "list"), Place(root.SCRATCHES, "write")] if self.has_root else []
         self._places = [self._place(place) for place in seen if os.path.exists(place.path)] if version else []
+        if self._places and self.has_root:
+            self._ruleset = self._ruleset_for_all(version)
         self.descriptors += [place.descriptor for place in self._places]
         calls = seccomp.Calls(
             network=self.reach.has_network,
@@ -117,6 +120,7 @@ class Walls:
             self._program = seccomp.build(calls)
         except seccomp.UnknownProcessor as error:
             no_filter = str(error)
+        self._limit_all()
         _warm_up()
         system.give_up_privileges()
         system.set_dumpable(False)
@@ -141,13 +145,31 @@ class Walls:
         system.set_dumpable(False)
         system.drop_capabilities()
         if self.layers.landlock:
-            own = landlock.place(scratch, landlock.WRITE)
-            ports = None if self.reach.network else self.reach.ports
-            landlock.restrict([*self._places, own], ports, self.layers.landlock)
-            os.close(own.descriptor)
+            self._restrict(scratch)
         if self._program:
             system.filter_calls(seccomp.for_process(self._program, os.getpid()))
         return scratch
+
+    def _ruleset_for_all(self, version: int) -> int:
+        """One for all executors. Landlock sees a mount as what is below the folder above it, so that their own scratch
+        folders, which are not there yet, are in it, too.
+        """
+        made = landlock.ruleset(self._places, None if self.reach.network else self.reach.ports, version)
+        for place in self._places:
+            os.close(place.descriptor)
+        self._places = []
+        self.descriptors.append(made)
+        return made
+
+    def _restrict(self, scratch: str) -> None:
+        made = self._ruleset
+        if made < 0:
+            own = landlock.place(scratch, landlock.WRITE)
+            ports = None if self.reach.network else self.reach.ports
+            made = landlock.ruleset([*self._places, own], ports, self.layers.landlock)
+            os.close(own.descriptor)
+        landlock.restrict(made)
+        os.close(made)
 
     def _own_namespace(self, limits: Limits) -> None:
         """A user and mount namespace of this executor: its own count of processes, its own scratch folder."""
@@ -156,14 +178,10 @@ class Walls:
         _map_user(self._uid, self._gid, self._proc)
         root.mount_scratch(limits.scratch)
 
-    def _limit(self, limits: Limits) -> None:
-        if limits.memory is not None:
-            kernel.limit_memory(limits.memory, self._memory)
-        if not self.is_on:
-            return
+    def _limit_all(self) -> None:
+        """What no executor may have more of; they inherit it."""
         for what, most in (
             (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_FSIZE, limits.scratch),
             (resource.RLIMIT_NOFILE, MOST_FILES),
             (resource.RLIMIT_MEMLOCK, 65_536),
             (resource.RLIMIT_MSGQUEUE, 0),
@@ -171,6 +189,13 @@ class Walls:
             (resource.RLIMIT_RTPRIO, 0),
         ):
             _lower(what, most)
+
+    def _limit(self, limits: Limits) -> None:
+        if limits.memory is not None:
+            kernel.limit_memory(limits.memory, self._memory)
+        if not self.is_on:
+            return
+        _lower(resource.RLIMIT_FSIZE, limits.scratch)
         if self.has_root:  # counts per user namespace there; elsewhere, all processes of the user would count
             _lower(resource.RLIMIT_NPROC, limits.processes + 1)
 
