@@ -20,6 +20,10 @@ from ..sandbox.walls import Order
 from .executors import Executor, ProtocolViolation
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", kernel.PORTABLE)
+MEMORY = {
+    "MALLOC_ARENA_MAX": "2",  # or threads reserve 64 MB of space each
+    "MALLOC_TRIM_THRESHOLD_": "131072",  # or an executor keeps megabytes that one large job has freed
+}
 _PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.executor.zygote import main; main()"
 
@@ -74,7 +78,7 @@ class Zygote(Control):
         # -I: neither the working directory nor PYTHONPATH decide what is imported.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _START, json.dumps(setup)],
-            env={**environment, ZYGOTE_MARK: "1", "MALLOC_ARENA_MAX": "2"},  # or threads reserve 64 MB of space each
+            env={**environment, ZYGOTE_MARK: "1", **MEMORY},
             pass_fds=(self.theirs.fileno(), lifeline),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C on the terminal is the worker's to handle
