@@ -1,4 +1,4 @@
-"""`make bench`: one run, Narrowboat beside Huey on SQLite in one folder, and beside four peers on Redis."""
+"""`make bench`: one run, Narrowboat beside Huey on SQLite, beside RQ and four other peers on Redis, and its sandbox."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, measure, peer
+from . import async_jobs, boat, measure, peer, sandbox
 
-PARTS = ("huey", "rest", "async")
+PARTS = ("huey", "rest", "async", "sandbox")
 
 
 def main() -> None:
@@ -33,6 +33,9 @@ def main() -> None:
         if "async" in options.only:
             print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
             complete = async_jobs.compare(folder, options.async_jobs)
+        if "sandbox" in options.only:
+            folder.chmod(0o711)  # executors of a worker that is root have a user of their own
+            complete = sandbox.compare(folder, _row) and complete
     sys.exit(0 if complete else 1)
 
 
@@ -71,7 +74,7 @@ def _compare(folder: Path, durability: str, jobs: int) -> None:
 
 
 def _row(name: str, value: str, note: str = "") -> None:
-    print(f"  {name:<38}{value:>16}   {note}".rstrip(), flush=True)
+    print(f"  {name:<44}{value:>16}   {note}".rstrip(), flush=True)
 
 
 def _rest(folder: Path, idle_s: float) -> None:

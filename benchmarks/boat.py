@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+from narrowboat import App, Task
 from narrowboat.backends.base import Filter
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core.states import State
@@ -16,24 +17,25 @@ from narrowboat.core.states import State
 from . import boat_app, measure
 
 ROOT = Path(__file__).resolve().parents[1]
+APP, SANDBOX_APP = "benchmarks.boat_app:app", "benchmarks.sandbox_app:app"
 
 
 @contextlib.contextmanager
-def database(folder: Path, durability: str) -> Generator[str]:
-    """A fresh file that boat_app uses; yields its URL."""
+def database(folder: Path, durability: str, app: App = boat_app.app) -> Generator[str]:
+    """A fresh file that the app uses; yields its URL."""
     path = folder / f"boat-{durability}-{time.monotonic_ns()}.db"
-    boat_app.app._backend = SQLiteBackend(path, durability=durability)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    app._backend = SQLiteBackend(path, durability=durability)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
     try:
         yield f"sqlite:///{path}?durability={durability}"
     finally:
-        boat_app.app.close()
+        app.close()
 
 
 @contextlib.contextmanager
-def worker(url: str, slots: int) -> Generator[subprocess.Popen[bytes]]:
+def worker(url: str, slots: int, app: str = APP, *options: str) -> Generator[subprocess.Popen[bytes]]:
     """A worker that is ready."""
     log = Path(url.removeprefix("sqlite:///").partition("?")[0] + ".log")
-    command = [sys.executable, "-m", "narrowboat.cli", "worker", "benchmarks.boat_app:app", "-n", str(slots)]
+    command = [sys.executable, "-m", "narrowboat.cli", "worker", app, "-n", str(slots), *options]
     with log.open("wb") as output:
         process = subprocess.Popen([*command, "--url", url], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -46,9 +48,9 @@ def worker(url: str, slots: int) -> Generator[subprocess.Popen[bytes]]:
         process.wait(40)
 
 
-def unfinished() -> int:
+def unfinished(app: App = boat_app.app) -> int:
     """Jobs that are not done."""
-    counts = [queue.counts for queue in boat_app.app.backend.stats()]
+    counts = [queue.counts for queue in app.backend.stats()]
     return sum(count.get(s, 0) for count in counts for s in (State.QUEUED, State.RUNNING, State.SCHEDULED))
 
 
@@ -64,27 +66,27 @@ def enqueue_rates(one_by_one: int, bulk: int) -> tuple[float, float]:
     return single, bulk / (time.perf_counter() - began)
 
 
-def throughput(url: str, slots: int) -> float:
+def throughput(url: str, slots: int, app: App = boat_app.app, name: str = APP, *options: str) -> float:
     """Jobs/s of a worker that finds everything already written, from the first job seen done to the last.
 
     Looking costs the measured system as little as it can: one job is read at a time, the newest.
     """
-    total = unfinished()
-    last = boat_app.app.backend.find(Filter(), limit=1).jobs[0].id
-    with worker(url, slots):
+    total = unfinished(app)
+    last = app.backend.find(Filter(), limit=1).jobs[0].id
+    with worker(url, slots, name, *options):
         began = time.perf_counter()
-        start = total - unfinished()
-        measure.until(lambda: boat_app.app.get(last).is_finished)
-        measure.until(lambda: unfinished() == 0)
+        start = total - unfinished(app)
+        measure.until(lambda: app.get(last).is_finished)
+        measure.until(lambda: unfinished(app) == 0)
         return (total - start) / (time.perf_counter() - began)
 
 
-def latency_ms(count: int) -> tuple[float, float]:
+def latency_ms(count: int, task: Task[[], float] = boat_app.when) -> tuple[float, float]:
     """p50 and p99 from the call of enqueue to the task's first line, on an idle worker."""
     waits: list[float] = []
     for _ in range(count):
         before = time.time()
-        waits.append((boat_app.when.enqueue().wait(30).result - before) * 1000)
+        waits.append((task.enqueue().wait(30).result - before) * 1000)
         time.sleep(0.01)
     return measure.percentiles(waits)
 
@@ -99,11 +101,14 @@ def memory_mib(url: str, slots: int) -> float:
 
 
 def _executors(pid: int) -> int:
-    count = 0
-    for below in measure.tree(pid):
-        with contextlib.suppress(OSError):
-            count += Path(f"/proc/{below}/comm").read_text().strip() == "nb-executor"
-    return count
+    return sum(is_executor(below) for below in measure.tree(pid))
+
+
+def is_executor(pid: int) -> bool:
+    """By its name."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "nb-executor"
+    return False
 
 
 def idle_percent(url: str, seconds: float) -> float:

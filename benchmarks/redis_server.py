@@ -31,6 +31,13 @@ def private(folder: Path) -> Generator[tuple[str, int]]:
         process.wait(20)
 
 
+def length(url: str, key: str) -> int:
+    """Of a list."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 5) as connection:
+        connection.sendall(f"LLEN {key}\r\n".encode())
+        return int(connection.recv(64).decode().removeprefix(":"))
+
+
 def _free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
