@@ -206,6 +206,9 @@ def test_spares_are_given_up_when_no_job_has_come_for_long_and_nothing_is_looked
     worker.pool.scan(clock.now)
     worker.turn()
     assert worker.spares == [] and all(executor.is_retiring for executor in worker.pool.executors)
+    for executor in list(worker.pool.executors):
+        worker.die(executor, 0)
+    worker.pool.scan(clock.now)
     assert worker.pool.next_scan == float("inf")
 
 
