@@ -179,6 +179,7 @@ def test_a_file_goes_in_and_another_comes_out(darkroom: Darkroom) -> None:
         _ = result.path
 
 
+@pytest.mark.linux
 def test_a_task_sees_a_read_only_copy_under_a_name_that_nobody_chose(darkroom: Darkroom) -> None:
     content = PNG + bytes(100)
     job = darkroom.look.enqueue(File.of(io.BytesIO(content), name="../../etc/cron.d/x.sh")).wait(30)
@@ -238,7 +239,7 @@ def test_an_executor_that_sends_files_as_it_may_not_is_killed(darkroom: Darkroom
     assert (job.state, job.record.reason) == (State.DEAD, "crashed: protocol violation")
 
 
-@pytest.mark.parametrize("what", ["link", "folder", "nothing", "/etc/passwd-"])
+@pytest.mark.parametrize("what", ["link", "folder", "nothing", pytest.param("/etc/passwd-", marks=pytest.mark.linux)])
 def test_only_regular_files_are_carried_out(darkroom: Darkroom, what: str) -> None:
     job = darkroom.give.enqueue(File.of(b"x"), what).wait(30)
     assert job.state is State.DEAD
@@ -250,6 +251,7 @@ def test_a_file_in_a_result_must_be_announced(darkroom: Darkroom) -> None:
     assert "say so in the annotation, such as -> File" in job.record.reason
 
 
+@pytest.mark.linux
 def test_files_that_do_not_fit_say_what_to_raise(darkroom: Darkroom) -> None:
     job = darkroom.too_small.enqueue(File.of(bytes(2_000_000))).wait(30)
     assert "raise scratch= of darkroom.too_small" in job.record.history[-1].error.traceback

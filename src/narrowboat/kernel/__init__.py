@@ -14,6 +14,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import ADOPTS_ORPHANS as ADOPTS_ORPHANS
     from .linux import CAN_TAKE_BACK as CAN_TAKE_BACK
     from .linux import DIES_BY_SIGNAL as DIES_BY_SIGNAL
+    from .linux import HAS_WALLS as HAS_WALLS
     from .linux import LIMITS_MEMORY as LIMITS_MEMORY
     from .linux import MISSING as MISSING
     from .linux import Channel as Channel
@@ -38,6 +39,7 @@ else:
     from .portable import ADOPTS_ORPHANS as ADOPTS_ORPHANS
     from .portable import CAN_TAKE_BACK as CAN_TAKE_BACK
     from .portable import DIES_BY_SIGNAL as DIES_BY_SIGNAL
+    from .portable import HAS_WALLS as HAS_WALLS
     from .portable import LIMITS_MEMORY as LIMITS_MEMORY
     from .portable import MISSING as MISSING
     from .portable import Channel as Channel

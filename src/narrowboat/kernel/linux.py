@@ -16,6 +16,7 @@ ADOPTS_ORPHANS = True  # executors that outlive their zygote become children of 
 CAN_TAKE_BACK = True  # a second handle on a channel's far end sees whole messages
 DIES_BY_SIGNAL = True  # `die_with` needs no thread, and works while a task holds the interpreter
 LIMITS_MEMORY = True
+HAS_WALLS = True  # Landlock, seccomp or namespaces, for executors
 MISSING = ""  # for people: what this system cannot do
 
 _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 4, 15, 36

@@ -22,6 +22,7 @@ ADOPTS_ORPHANS = False
 CAN_TAKE_BACK = False
 DIES_BY_SIGNAL = False
 LIMITS_MEMORY = False
+HAS_WALLS = False  # Landlock, seccomp or namespaces, for executors
 MISSING = (
     "this is not Linux: memory limits are kept by looking four times a second, jobs are not claimed ahead of "
     "executors, and new work is looked for 20 times a second; good for development"

@@ -287,8 +287,17 @@ class Nursery:
             self._next = None
 
 
-def order_for(sandbox: str, yard: Yard, user: int | None, hidden: Sequence[str]) -> Order:
-    """What zygotes are asked for. Raises ConfigError for a word that is none of the three."""
+def mode_here(sandbox: str) -> str:
+    """What is meant on this system. Raises ConfigError for what it cannot be."""
     if sandbox not in (REQUIRE, BEST, OFF):
         raise ConfigError(f"sandbox {sandbox!r}: give require, best or off")
+    if kernel.HAS_WALLS:
+        return sandbox
+    if sandbox == REQUIRE:
+        raise ConfigError('sandbox="require": only Linux has what it takes; "off" runs tasks with all that you may do')
+    return OFF
+
+
+def order_for(sandbox: str, yard: Yard, user: int | None, hidden: Sequence[str]) -> Order:
+    """What zygotes are asked for."""
     return Order(is_on=sandbox != OFF, folder=str(yard.root), user=user, hidden=tuple(hidden))

@@ -13,7 +13,7 @@ from ..core.needs import Reach
 from ..core.task import Manifest
 from ..sandbox.findings import Finding
 from ..sandbox.walls import Layers
-from .nursery import BEST, Grower, order_for
+from .nursery import BEST, Grower, mode_here, order_for
 from .secrets import Secrets
 from .tree import ImportFailed, Tree
 from .yard import Yard
@@ -39,7 +39,7 @@ def survey(app: str, user: int | None, hidden: Sequence[str] = (), only: Sequenc
     def start(environment: dict[str, str]) -> Zygote:
         return Zygote(app, (os.getcwd(),), lifeline_read, environment)
 
-    order = order_for(BEST, yard, user, hidden)
+    order = order_for(mode_here(BEST), yard, user, hidden)
     grower = Grower(start, Secrets(), yard, order, BEST, lambda spec: only is None)
     tree = Tree(1, grower, selector, lambda frame, descriptor: None)
     try:

@@ -36,7 +36,7 @@ from .mail import (
     Rescued,
     Stepped,
 )
-from .nursery import Grower, Nursery, order_for
+from .nursery import Grower, Nursery, mode_here, order_for
 from .pool import Pool
 from .porter import Fetched, Kept, Porter
 from .report import report
@@ -80,11 +80,12 @@ class Worker:
         self._porter = Porter(store, backend, self._mailbox)
         self._pool = Pool(settings.slots, self._ledger, self, settings.wear, self._porter)
         self._exchange = Exchange(backend, self._info, settings, self._ledger, self._pool, self._mailbox)
+        self._sandbox = mode_here(settings.sandbox)
         self._yard = Yard(settings.executor_user)
         hidden = (*backend.hidden, *Secrets().folders, *filter(None, [store.folder]))
         self._hidden = hidden
-        order = order_for(settings.sandbox, self._yard, settings.executor_user, hidden)
-        grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, settings.sandbox, self._serves)
+        order = order_for(self._sandbox, self._yard, settings.executor_user, hidden)
+        grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, self._sandbox, self._serves)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False
         self._next_watchdog = self._next_beat = 0.0
@@ -143,7 +144,7 @@ class Worker:
     def _introduce(self, manifest: Manifest) -> None:
         walls = self._nursery.walls()
         lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
-        lines["sandbox"] = sandbox_line(self._settings.sandbox, walls)
+        lines["sandbox"] = sandbox_line(self._sandbox, walls)
         if self._say is not None:
             self._say(banner(manifest.app, lines))
         else:
@@ -151,7 +152,7 @@ class Worker:
         warnings = [
             *doubts(self._info, manifest),
             *exposed(manifest, self._hidden),
-            *gaps(self._settings.sandbox, walls),
+            *gaps(self._sandbox, walls),
         ]
         for doubt in warnings:
             log.warning("%s", doubt)
