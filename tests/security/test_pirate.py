@@ -162,7 +162,7 @@ def test_those_that_stay_do_not_take_more_than_their_slots(sea: Sea, victim: Job
     for job in jobs:
         while job.refresh().state != "succeeded":
             most = max(most, len(sea.worker.executors()))
-    assert most <= 2 * SLOTS + 1  # besides the slots, those that seem to be just ending
+    assert most <= 3 * SLOTS + 1  # besides the slots and as many spares, those that seem to be just ending
     wait_for("them to be gone", lambda: set(sea.worker.executors()) <= before, 20)
 
 
