@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
 from narrowboat import kernel
+from tests.support.memory import holds
 from tests.support.processes import running_worker, wait_for
 
 from .conftest import Harbour
 
 SECRET = "hunter2-" + "f3b1c0de" * 4
-
-
-def holds(pid: int, needle: bytes) -> bool:
-    """Whether the memory of a process contains these bytes, its environment block included."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
-            if not match or "[v" in line:
-                continue
-            start, end = (int(group, 16) for group in match.groups())
-            try:
-                memory.seek(start)
-                if needle in memory.read(end - start):
-                    return True
-            except OSError:
-                continue
-    return False
 
 
 def test_a_secret_of_the_worker_is_nowhere_in_zygote_or_executor(harbour: Harbour) -> None:

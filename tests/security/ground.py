@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import click
 import msgspec
 
 from tests.support.processes import ROOT, wait_for
@@ -34,13 +35,14 @@ def everyones_python() -> str:
     return ""
 
 
-def _copy_code(folder: Path) -> None:
-    """What the attackers run, where any user can read it."""
+def copy_code(folder: Path) -> None:
+    """What attackers and workers run, where any user can read it."""
     for source in (
         ROOT / "src/narrowboat",
         ROOT / "tests/security",
         ROOT / "tests/support",
         Path(msgspec.__file__).parent,
+        Path(click.__file__).parent,
     ):
         target = folder / ("tests" if "tests" in source.parts[-2:-1] else "") / source.name
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -62,7 +64,7 @@ def ground_for(user: int) -> Iterator[Ground]:
             (home / name).chmod(0o666)
         for path in [home, *home.rglob("*")]:
             os.chown(path, user, user)
-        _copy_code(home / "code")
+        copy_code(home / "code")
         target = subprocess.Popen(
             ["sleep", "600"], user=user, group=user, extra_groups=[], env={"PATH": os.environ["PATH"]}
         )
@@ -111,7 +113,13 @@ def ground_for(user: int) -> Iterator[Ground]:
 
 
 def run_attacks(
-    names: Sequence[str], ground: Ground, *, user: int, walls: bool, restricted: bool = False
+    names: Sequence[str],
+    ground: Ground,
+    *,
+    user: int,
+    walls: bool,
+    restricted: bool = False,
+    only: Sequence[str] | None = None,
 ) -> tuple[dict[str, str], str]:
     """What each came to (empty: refused), and the layers that stood."""
     setup = {
@@ -119,8 +127,9 @@ def run_attacks(
         "ground": ground,
         "walls": walls,
         "user": user,
-        "executor_user": EXECUTOR_USER if user == 0 else None,
+        "executor_user": EXECUTOR_USER if user == 0 and (only is None or "user" in only) else None,
         "restricted": restricted,
+        "only": only,
         "folder": f"{ground['home']}/root",
     }
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """Runs attacks, each in a process of its own, and prints what became of them as JSON; a program for the tests.
 
 argv[1] is JSON: {"names": [...], "ground": {...}, "walls": bool, "user": uid to become, "executor_user": uid or null,
-"restricted": bool, "folder": "..."}
+"restricted": bool, "only": layers to leave on or null for all, "folder": "..."}
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 from narrowboat.core.needs import Limits, Reach
+from narrowboat.sandbox import landlock, seccomp, system, walls
 from narrowboat.sandbox.walls import Order, Walls
 
 from . import attacks, docker
@@ -42,6 +43,8 @@ def main() -> None:
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        if setup["only"] is not None:
+            leave_only(setup["only"])
         behind_walls(setup, ground, writer)
     os.close(writer)
     with os.fdopen(reader) as told:
@@ -49,28 +52,53 @@ def main() -> None:
     os.waitpid(pid, 0)
 
 
+def leave_only(layers: list[str]) -> None:
+    """Switch every other layer off, for this process and those below it."""
+    first_error, tried = walls._first_error, [] if "namespaces" in layers else [walls.Walls._enter]
+
+    def maybe_off(trial: Callable[[], object]) -> str:
+        return "off" if tried and tried.pop() else first_error(trial)
+
+    def no_filter(calls: seccomp.Calls) -> bytes:
+        raise seccomp.UnknownProcessor("off")
+
+    walls._first_error = maybe_off
+    if "landlock" not in layers:
+        landlock.version = lambda: 0
+    if "seccomp" not in layers:
+        seccomp.build = no_filter  # type: ignore[assignment]
+    if "limits" not in layers:
+        Walls._limit = Walls._limit_all = lambda *_: None  # type: ignore[method-assign, assignment]
+    if "no capabilities" not in layers:
+        system.drop_capabilities = lambda: None
+    if "not dumpable" not in layers and "namespaces" not in layers:
+        system.set_dumpable = lambda _: None
+    if "no new privileges" not in layers and not {"landlock", "seccomp"} & {*layers}:  # which need it
+        system.give_up_privileges = lambda: None
+
+
 def behind_walls(setup: dict[str, object], ground: attacks.Ground, writer: int) -> None:
     """What a branch does, without a worker."""
     lifeline, held = os.pipe()
     try:
-        walls = Walls(Reach(), Order(folder=str(setup["folder"]), user=setup["executor_user"], hidden=()))  # type: ignore[arg-type]
-        walls.raise_up(lifeline)
+        around = Walls(Reach(), Order(folder=str(setup["folder"]), user=setup["executor_user"], hidden=()))  # type: ignore[arg-type]
+        around.raise_up(lifeline)
         gc.freeze()
         results: dict[str, str] = {}
         for number, name in enumerate(setup["names"]):  # type: ignore[arg-type]
             scratch = f"{ground['scratches']}/{number}"
 
             def lock(scratch: str = scratch) -> None:
-                if not walls.has_root:
+                if not around.has_root:
                     os.mkdir(scratch, 0o700)
                 null = os.open(os.devnull, os.O_RDWR)
-                folder = walls.lock_in(LIMITS, scratch)
-                for descriptor in walls.descriptors:
+                folder = around.lock_in(LIMITS, scratch)
+                for descriptor in around.descriptors:
                     os.dup2(null, descriptor)
                 os.chdir(folder)
 
             results[name] = in_a_process(name, ground, lock)
-        os.write(writer, json.dumps({"results": results, "layers": walls.layers.in_words()}).encode())
+        os.write(writer, json.dumps({"results": results, "layers": around.layers.in_words()}).encode())
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  (told to whoever reads)
         os.write(writer, json.dumps({"error": repr(error)}).encode())

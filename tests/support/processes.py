@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,30 @@ def wait_for(what: str, condition: Callable[[], T], timeout_s: float = 30.0) -> 
         time.sleep(0.005)  # between two looks at the condition
 
 
+@dataclass(frozen=True)
+class Host:
+    """Where and how the command line is started.
+
+    python: the words before "-m"; user: None: the one of the tests; temporary: a folder for such files.
+    """
+
+    python: tuple[str, ...] = (sys.executable,)
+    path: str = str(ROOT / "src")
+    user: int | None = None
+    temporary: str = ""
+
+    def options(self, env: dict[str, str] | None = None) -> dict[str, Any]:
+        """For subprocess."""
+        own = {"PYTHONPATH": self.path} | ({"TMPDIR": self.temporary} if self.temporary else {})
+        found: dict[str, Any] = {"env": {**os.environ, **own, **(env or {})}}
+        if self.user is not None:
+            found |= {"user": self.user, "group": self.user, "extra_groups": []}
+        return found
+
+
+HERE = Host()
+
+
 class WorkerProcess:
     """`narrowboat worker` as a user starts it; its output goes to a file.
 
@@ -43,17 +68,18 @@ class WorkerProcess:
         env: dict[str, str] | None = None,
         log: Path | None = None,
         through: Sequence[str] = (),
+        host: Host = HERE,
     ) -> None:
         self.log = log or folder / f"worker-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*through, sys.executable, "-m", "narrowboat.cli", "worker", app, "--url", url, *options],
+                [*through, *host.python, "-m", "narrowboat.cli", "worker", app, "--url", url, *options],
                 cwd=folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # no controlling terminal, as under a supervisor
-                env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **(env or {})},
+                **host.options(env),
             )
         self.pid = self.process.pid
 
@@ -109,9 +135,10 @@ def running_worker(
     env: dict[str, str] | None = None,
     log: Path | None = None,
     through: Sequence[str] = (),
+    host: Host = HERE,
 ) -> Generator[WorkerProcess]:
     """A worker that is ready, and gone afterwards whatever happens."""
-    worker = WorkerProcess(app, url, folder, *options, env=env, log=log, through=through)
+    worker = WorkerProcess(app, url, folder, *options, env=env, log=log, through=through, host=host)
     try:
         yield worker.until_ready()
     finally:

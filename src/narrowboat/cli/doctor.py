@@ -8,30 +8,40 @@ from typing import Any
 
 import click
 
-from .common import json_option, say, say_json, table
+from ..core.task import TaskSpec
+from .common import json_option, say, say_json, table, url_option
 from .settings import find_all, setting_options
 
 APP = "narrowboat.worker.checkup:app"
 
 
 @click.command("doctor")
+@click.argument("app", required=False)
 @setting_options("executor_user")
 @json_option
-def command(as_json: bool, **flags: Any) -> None:
+@url_option
+def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> None:
     """Say what the sandbox enforces on this machine, by attacking it from inside.
 
-    The status is 1 if anything is not enforced.
+    With APP, also which of its tasks have the network, and whether they reach a backend without a password or the
+    metadata of a cloud. The status is 1 if anything is not enforced.
     """
+    from ..backends.urls import resolve
     from ..core.needs import Reach
     from ..sandbox.findings import PROPERTIES, lacking
+    from ..worker.exposure import exposures
     from ..worker.survey import survey
 
     reach = Reach()
     user = find_all(flags)["executor_user"].value
-    layers, findings = survey(APP, user, only=(reach,)).walls[reach]
+    manifest, walls = survey(app or APP, user, only=(reach,))
+    layers, findings = walls[reach]
     weak = lacking(findings)
+    tasks = [task for task in manifest.tasks if task.needs.reach.has_network or task.needs.reach.trusted]
+    warnings = exposures(tasks, resolve(url)[0])
+    network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:
-        say_json({"layers": layers, "findings": findings})
+        say_json({"layers": layers, "findings": findings, "network": network, "warnings": warnings})
     else:
         is_other = os.geteuid() == 0 and not layers.user
         who = f"user {user} (the worker is root)" if is_other else "the worker's own user"
@@ -44,7 +54,17 @@ def command(as_json: bool, **flags: Any) -> None:
         say("")
         rows = [(found.name, found.state, found.why or f"against {PROPERTIES[found.name]}") for found in findings]
         table(rows, ("PROPERTY", "STATE", ""))
+        if network:
+            say("")
+            table(list(network.items()), ("TASK WITH THE NETWORK", "PORTS"))
+        for warning in warnings:
+            say(f"\nwarning: {warning}")
         say("")
         say("all of it is enforced" if not weak else "what is not enforced, tasks can do; docs/security.md says more")
     if weak:
         raise SystemExit(1)
+
+
+def _ports(task: TaskSpec) -> str:
+    reach = task.needs.reach
+    return "every one" if reach.network or reach.trusted else f"TCP {', '.join(map(str, reach.ports))}; UDP for names"

@@ -43,11 +43,11 @@ class Mould:
         if root.level == logging.WARNING:
             root.setLevel(logging.INFO)
 
-    def cast(self, fork: wire.Fork, scratch: Scratch) -> SerialExecutor | ConcurrentExecutor:
+    def cast(self, fork: wire.Fork, scratch: Scratch, has_helpers: bool) -> SerialExecutor | ConcurrentExecutor:
         """An executor, in the process that it is to live in."""
         if fork.concurrency:
-            return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch, fork.has_files)
-        self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh, fork.has_files)
+            return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch, fork.has_files, has_helpers)
+        self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh, fork.has_files, has_helpers)
         return self._serial
 
     def _print(self, text: str) -> None:
@@ -77,6 +77,9 @@ def main(
         if not walls.has_root:  # else it dies with the first process of its namespace
             walls.show_itself()
             kernel.die_with(lifeline)
+        has_helpers = bool(walls.reach.programs)
+        if has_helpers:
+            kernel.adopt_orphans()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         if walls.is_on:
             faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
@@ -85,15 +88,16 @@ def main(
         os.close(null)
         if folder and not walls.reach.trusted:
             os.chdir(folder)
-        if fork.questions is not None:
-            channel.send(wire.encode(wire.Probed(probe.findings(fork.questions, walls.reach, fork.limits))))
+        if fork.is_probe:
+            questions = wire.to_probe.decode(channel.recv(wire.MAX_FRAME))
+            channel.send(wire.encode(wire.Probed(probe.findings(questions, walls.reach, fork.limits))))
             os._exit(0)
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
         scratch = Scratch(folder)
         scratch.be_home()
-        mould.cast(fork, scratch).serve(channel)
+        mould.cast(fork, scratch, has_helpers).serve(channel)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone

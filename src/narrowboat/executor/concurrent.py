@@ -17,7 +17,7 @@ from ..core.hooks import Hooks
 from ..core.outcome import Outcome, Succeeded
 from ..core.runnable import Runnable
 from ..kernel import Channel
-from . import wire
+from . import helpers, wire
 from .attempt import Attempt, outcome_of, unreadable
 from .scratch import Scratch
 
@@ -33,10 +33,16 @@ class ConcurrentExecutor:
     _end: asyncio.Future[None]
 
     def __init__(
-        self, tasks: Mapping[str, Runnable], hooks: Hooks, concurrency: int, scratch: Scratch, has_files: bool = False
+        self,
+        tasks: Mapping[str, Runnable],
+        hooks: Hooks,
+        concurrency: int,
+        scratch: Scratch,
+        has_files: bool = False,
+        has_helpers: bool = False,
     ) -> None:
         self._tasks, self._hooks, self._concurrency, self._scratch = tasks, hooks, concurrency, scratch
-        self._most_files = MOST_FILES if has_files else 0
+        self._most_files, self._has_helpers = MOST_FILES if has_files else 0, has_helpers
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
         self._unsent: list[wire.Small] = []
         self._is_reading = self._is_closed = False
@@ -132,12 +138,20 @@ class ConcurrentExecutor:
         timer.cancel()
         del self._running[token]
         if not self._running:
-            self._scratch.tidy()
+            self._tidy()
         elif self._most_files:
             self._scratch.drop(token)
         self._send(attempt.end(outcome))
         self._listen()
         self._end_if_over()
+
+    def _tidy(self) -> None:
+        """No attempt is left: nothing of theirs is to be, either. Programs that still run end with this process."""
+        if self._has_helpers and helpers.are_left():
+            self._is_closed = True
+            self._deafen()
+        else:
+            self._scratch.tidy()
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
         """Run one job to its outcome. Nothing that a task raises gets past this."""

@@ -18,7 +18,7 @@ from ..core.outcome import Crashed, Outcome, Succeeded
 from ..core.runnable import Runnable
 from ..kernel import Channel
 from ..sandbox.walls import limit_processor
-from . import wire
+from . import helpers, wire
 from .attempt import Attempt, outcome_of, unreadable
 from .scratch import Scratch
 
@@ -29,7 +29,7 @@ class SerialExecutor:
     _channel: Channel
     _scratch: Scratch
     _cpu_s: float | None = None
-    _is_fresh = _has_files = False
+    _is_fresh = _has_files = _has_helpers = False
 
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
@@ -42,9 +42,17 @@ class SerialExecutor:
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_nudge)
 
-    def settle_in(self, scratch: Scratch, cpu_s: float | None, is_fresh: bool, has_files: bool = False) -> None:
+    def settle_in(
+        self,
+        scratch: Scratch,
+        cpu_s: float | None,
+        is_fresh: bool,
+        has_files: bool = False,
+        has_helpers: bool = False,
+    ) -> None:
         """What this process has and may use. cpu_s: seconds of processor time for each attempt."""
-        self._scratch, self._cpu_s, self._is_fresh, self._has_files = scratch, cpu_s, is_fresh, has_files
+        self._scratch, self._cpu_s, self._is_fresh = scratch, cpu_s, is_fresh
+        self._has_files, self._has_helpers = has_files, has_helpers
 
     def serve(self, channel: Channel) -> None:
         """Run the jobs of a channel until it is closed."""
@@ -62,12 +70,14 @@ class SerialExecutor:
             while run is not None:
                 attempt = Attempt(run, self._tasks[run.task], self._send, self._came)
                 outcome = self._outcome(attempt)
-                self._scratch.tidy()
                 is_spoilt = isinstance(outcome, Crashed) or self._is_fresh
+                is_spoilt = is_spoilt or (self._has_helpers and helpers.are_left())
+                if not is_spoilt:
+                    self._scratch.tidy()
                 following = None if is_spoilt else self._next_at_hand()
                 self._send(attempt.end(outcome, following.token if following else None))
                 if is_spoilt:
-                    return  # what ran out of time or memory leaves a process that is not to be trusted
+                    return  # what ran out of time or memory is not to be trusted; what was left running ends with it
                 run = following
             run = self._next()
 

@@ -112,8 +112,8 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Worker to zygote, with two descriptors: the executor's end of its socket, and a file for its last words.
 
     concurrency: attempts at a time; 0 for an executor of sync tasks. scratch: its folder, where the sandbox makes none.
-    is_fresh: it runs one attempt. has_files: jobs come with open files, and results go with them. questions: it runs
-    none, but tries to break out, and says what it could do.
+    is_fresh: it runs one attempt. has_files: jobs come with open files, and results go with them. is_probe: it runs
+    none, but is asked Questions, and answers with what it could do.
     """
 
     request: int
@@ -122,7 +122,7 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     scratch: str = ""
     is_fresh: bool = False
     has_files: bool = False
-    questions: Questions | None = None
+    is_probe: bool = False
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):
@@ -195,6 +195,7 @@ FromZygote = Found | Ready | ImportFailed | Branched | BranchFailed | Forked | F
 encode = msgspec.msgpack.Encoder().encode
 to_executor = msgspec.msgpack.Decoder(ToExecutor)
 from_executor = msgspec.msgpack.Decoder(FromExecutor)
+to_probe = msgspec.msgpack.Decoder(Questions)
 from_probe = msgspec.msgpack.Decoder(Probed)
 to_zygote = msgspec.msgpack.Decoder(ToZygote)
 from_zygote = msgspec.msgpack.Decoder(FromZygote)

@@ -42,7 +42,7 @@ def main() -> None:
     except ImportProblem as problem:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
-    _introduce(app, control, leftovers({control.fileno(), setup["lifeline"]}))
+    _introduce(app, control, leftovers({0, 1, 2, control.fileno(), setup["lifeline"]}))
     walls = Walls(Reach(), Order(is_on=False))
     zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"], walls)
     gc.collect()

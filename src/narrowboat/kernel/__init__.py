@@ -24,6 +24,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import call_me as call_me
     from .linux import die_with as die_with
     from .linux import keep_out_of_sight as keep_out_of_sight
+    from .linux import lifeline as lifeline
     from .linux import limit_memory as limit_memory
     from .linux import memory_now as memory_now
     from .linux import offer_to_oom_killer as offer_to_oom_killer
@@ -34,6 +35,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import resident_bytes as resident_bytes
     from .linux import scratch as scratch
     from .linux import started as started
+    from .linux import taken as taken
     from .linux import watch_file as watch_file
 else:
     from .portable import ADOPTS_ORPHANS as ADOPTS_ORPHANS
@@ -49,6 +51,7 @@ else:
     from .portable import call_me as call_me
     from .portable import die_with as die_with
     from .portable import keep_out_of_sight as keep_out_of_sight
+    from .portable import lifeline as lifeline
     from .portable import limit_memory as limit_memory
     from .portable import memory_now as memory_now
     from .portable import offer_to_oom_killer as offer_to_oom_killer
@@ -59,4 +62,5 @@ else:
     from .portable import resident_bytes as resident_bytes
     from .portable import scratch as scratch
     from .portable import started as started
+    from .portable import taken as taken
     from .portable import watch_file as watch_file

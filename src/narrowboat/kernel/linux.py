@@ -9,7 +9,8 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 ADOPTS_ORPHANS = True  # executors that outlive their zygote become children of the worker
@@ -21,6 +22,8 @@ MISSING = ""  # for people: what this system cannot do
 
 _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 4, 15, 36
 _F_SETSIG = 10
+_FORKED_ONLY = 0x40  # PF_FORKNOEXEC in the flags of /proc/PID/stat
+_SETTLED_S = 0.2
 _IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -104,6 +107,16 @@ def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
     return pid, os.waitstatus_to_exitcode(status)
 
 
+def lifeline() -> tuple[int, int]:
+    """A pipe for `die_with`: the end of those who die, and the one that holds them alive.
+
+    Everybody may open it again to read, as executors must that have a user of their own, and nobody to write.
+    """
+    reader, writer = os.pipe()
+    os.fchmod(reader, 0o444)
+    return reader, writer
+
+
 def die_with(lifeline: int) -> None:
     """Have the kernel kill this process when the last writer of a pipe is gone.
 
@@ -183,6 +196,28 @@ def resident_bytes(pid: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
 
 
+def taken(born: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    """What the sessions of these leaders have by now: bytes of memory beyond those that each was born with; threads.
+
+    Costs a look at every process of the machine. Forks of a leader share what it was born with. One that was made a
+    moment ago, and has not become a program yet, shows all memory of the one that it came from, and is left out.
+    """
+    found: dict[int, tuple[int, int]] = dict.fromkeys(born, (0, 0))
+    youngest = (time.clock_gettime(time.CLOCK_BOOTTIME) - _SETTLED_S) * os.sysconf("SC_CLK_TCK")
+    for name in os.listdir("/proc"):
+        fields = _stat(name) if name.isdigit() else []
+        leader = int(fields[3]) if fields else 0
+        if leader not in found:
+            continue
+        pid, is_fork = int(name), bool(int(fields[6]) & _FORKED_ONLY)
+        if is_fork and pid != leader and int(fields[19]) > youngest:
+            continue
+        memory, threads = found[leader]
+        memory += max(0, resident_bytes(pid) - (born[leader] if is_fork else 0))
+        found[leader] = memory, threads + int(fields[17])
+    return found
+
+
 def boot() -> str:
     """Stands for this run of this machine; empty when it cannot be told."""
     try:
@@ -201,11 +236,8 @@ def pid_namespace() -> int:
 
 def started(pid: int) -> int | None:
     """When a process began, in clock ticks since boot; None if there is none, or only its zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    fields = _stat(str(pid))
+    return None if not fields or fields[0] in "ZX" else int(fields[19])
 
 
 def watch_file(path: Path) -> int | None:
@@ -217,3 +249,12 @@ def watch_file(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _stat(pid: str) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.read().decode(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

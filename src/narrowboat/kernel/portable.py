@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 ADOPTS_ORPHANS = False
@@ -200,6 +200,11 @@ def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
     return pid, os.waitstatus_to_exitcode(status)
 
 
+def lifeline() -> tuple[int, int]:
+    """A pipe for `die_with`: the end of those who die, and the one that holds them alive."""
+    return os.pipe()
+
+
 def die_with(lifeline: int) -> None:
     """End this process when the last writer of a pipe is gone: by a thread, which waits while a task holds the
     interpreter. For that case the zygote kills its executors, too.
@@ -250,6 +255,13 @@ def scratch(name: str) -> int:
 def resident_bytes(pid: int) -> int:
     """Memory of a process, shared pages included; 0 when it is gone."""
     return int(_ps(pid, "rss") or 0) * 1024
+
+
+def taken(born: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    """What these processes have by now: bytes of memory beyond those that each was born with, and one thread. Helpers
+    are not counted here.
+    """
+    return {pid: (resident_bytes(pid) - before, 1) for pid, before in born.items()}
 
 
 def boot() -> str:

@@ -30,12 +30,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Questions(msgspec.Struct, frozen=True, kw_only=True):
-    """Harmless targets that the worker made. worker: its pid; read: a file; write: a folder; port: where it listens."""
+    """Harmless targets that the worker made. worker: its pid; read: a file; write: a folder; port: where it listens.
+
+    is_grouped: the one who is asked is in a cgroup of its own; is_weighed: the worker can see how much memory it has.
+    """
 
     worker: int
     read: str
     write: str
     port: int
+    is_grouped: bool = False
+    is_weighed: bool = False
 
 
 def lacking(findings: Sequence[Finding]) -> list[Finding]:

@@ -10,6 +10,7 @@ import errno
 import mmap
 import os
 import resource
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -29,10 +30,10 @@ def findings(questions: Questions, reach: Reach, limits: Limits) -> tuple[Findin
         _programs(reach),
         _network(questions, reach),
         _signals(questions),
-        _memory(reach, limits),
+        _memory(questions, reach, limits),
         _processor(limits),
         Finding("time", ENFORCED, "the worker kills by the clock"),
-        _clean_up(),
+        _clean_up(questions),
     )
 
 
@@ -96,14 +97,25 @@ def _network(questions: Questions, reach: Reach) -> Finding:
 
 
 def _signals(questions: Questions) -> Finding:
-    if _works(lambda: os.kill(questions.worker, 0)):
+    if _works(lambda: os.kill(questions.worker, 0)) or _works(lambda: _signal_by_descriptor(questions.worker)):
         return Finding("signals", MISSING, "the worker can be signalled")
-    if _works(lambda: os.kill(os.getppid() or 1, 0)):
-        return Finding("signals", PARTIAL, "the zygote can be signalled")
+    zygote = os.getppid()  # 0 where it is outside of a pid namespace, whose first process stands for the others there
+    if _works(lambda: os.kill(zygote or 1, 0)):
+        return Finding(
+            "signals", PARTIAL, f"{'its zygote' if zygote else 'executors with the same needs'} can be signalled"
+        )
     return Finding("signals", ENFORCED)
 
 
-def _memory(reach: Reach, limits: Limits) -> Finding:
+def _signal_by_descriptor(pid: int) -> None:
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _memory(questions: Questions, reach: Reach, limits: Limits) -> Finding:
     if limits.memory is None:
         return Finding("memory", DECLARED, "no limit: the task has no memory=")
     size = limits.memory + _MEMORY_TRIED
@@ -118,9 +130,11 @@ def _memory(reach: Reach, limits: Limits) -> Finding:
         return Finding("memory", MISSING, "more than memory= can be had")
     if _works(shared) or _works(raised) or _works(lambda: os.close(os.memfd_create("more"))):
         return Finding("memory", PARTIAL, "shared memory is not limited")
-    if reach.programs:
-        return Finding("memory", PARTIAL, "each helper has the limit for itself: no cgroup is delegated to the worker")
-    return Finding("memory", ENFORCED)
+    if questions.is_grouped:
+        return Finding("memory", ENFORCED, "with its helpers, by a cgroup" if reach.programs else "")
+    if reach.programs and not questions.is_weighed:
+        return Finding("memory", PARTIAL, "each helper has the limit for itself: the worker cannot see them in /proc")
+    return Finding("memory", ENFORCED, "with its helpers, which the worker watches" if reach.programs else "")
 
 
 def _processor(limits: Limits) -> Finding:
@@ -141,11 +155,13 @@ def _processor(limits: Limits) -> Finding:
     return Finding("processor", ENFORCED)
 
 
-def _clean_up() -> Finding:
+def _clean_up(questions: Questions) -> Finding:
     if _works(os.setsid) or _works(lambda: os.setpgid(0, 0)):
         return Finding("clean-up", MISSING, "a helper can leave its session")
     if os.getppid() == 0:  # its parent is outside of its pid namespace, whose end is the end of all in it
         return Finding("clean-up", ENFORCED)
+    if questions.is_grouped:
+        return Finding("clean-up", ENFORCED, "by a cgroup")
     return Finding("clean-up", PARTIAL, "no pid namespace: helpers are found by their session only")
 
 

@@ -53,7 +53,7 @@ Program = list[tuple[int, int, int, int]]
 class Calls:
     """What a filter lets through besides the usual. network: internet sockets; sockets: local ones; programs: helpers.
 
-    wide_signals: helpers may be signalled, because Landlock keeps signals inside.
+    wide_signals: helpers may be signalled, because Landlock or a pid namespace keeps signals from the worker.
     """
 
     network: bool = False
@@ -126,10 +126,10 @@ def _rules(calls: Calls) -> dict[str, Program]:
         families = (*((_AF_INET, _AF_INET6) if calls.network else ()), *((_AF_UNIX,) if calls.sockets else ()))
         rules["socket"] = _socket(families, (_SOCK_STREAM, *((_SOCK_DGRAM,) if calls.network else ())))
     if calls.programs:
-        helpers = ("execve", "fork", "vfork", "pidfd_open", "pidfd_send_signal", "rt_sigaction")
+        helpers = ("execve", "fork", "vfork", "pidfd_open", "rt_sigaction")
         rules |= {name: [_give(ALLOW)] for name in helpers}  # the last since programs reset every signal
     if calls.programs and calls.wide_signals:
-        rules |= {name: [_give(ALLOW)] for name in ("kill", "tgkill")}
+        rules |= {name: [_give(ALLOW)] for name in ("kill", "tgkill", "pidfd_send_signal")}
     return rules
 
 

@@ -14,13 +14,14 @@ from .. import kernel
 from ..core.needs import Limits, Reach
 from ..core.task import TaskSpec
 from ..executor import wire
+from .groups import Group
 from .held import Held
 
 READS_A_TURN = 128
-PARTS_A_TURN = (
-    512  # of messages that hold several: about a millisecond, so that one executor's flood is not all there is
-)
+# Parts of messages that hold several: about a millisecond, so that one executor's flood is not all there is.
+PARTS_A_TURN = 512
 LINGER_S = 0.1  # what an executor takes to end, where it has no hooks that say goodbye
+MEMORY, PROCESSES = "out of memory", "more processes and threads than processes="
 
 
 class ProtocolViolation(Exception):
@@ -74,7 +75,7 @@ class Executor:
         self.is_alone = False  # what it has is suspect: it gets nothing else
         self.kill_reason: str | None = None  # why this worker killed it
         self.memory_at_birth = 0  # bytes, what it shares with its zygote included
-        self.most_memory: int | None = None  # where the worker has to look itself
+        self.group: Group | None = None  # in which the kernel keeps its limits, those of its helpers included
         self.scratch = ""  # its folder, where the kernel gives it none
         self.has_hung_up = False
         self.is_dead = False
@@ -113,13 +114,14 @@ class Executor:
         """Jobs that wait in its socket for room."""
         return max(0, len(self.given) - self.kind.capacity)
 
-    def weigh(self) -> None:
-        """Note what it has at birth, and how much it may have where the system does not look."""
-        if self.kind.is_fresh and kernel.LIMITS_MEMORY:
-            return  # nobody will ask
-        self.memory_at_birth = kernel.resident_bytes(self.pid)
-        if self.kind.limits.memory is not None and not kernel.LIMITS_MEMORY:
-            self.most_memory = self.memory_at_birth + self.kind.limits.memory
+    @property
+    def is_watched(self) -> bool:
+        """Whether nothing but the worker keeps its limits: the system's are for each process alone, if it has any."""
+        if self.group is not None:
+            return False
+        if self.kind.reach.programs:
+            return True
+        return self.kind.limits.memory is not None and (self.kind.reach.trusted or not kernel.LIMITS_MEMORY)
 
     @property
     def memory(self) -> int:
@@ -268,6 +270,8 @@ def cause_of_death(executor: Executor, status: int | None) -> str:
         return executor.kill_reason
     if status is None:
         return "the process vanished"
+    if executor.group is not None and executor.group.ran_out():
+        return MEMORY
     if status == -signal.SIGKILL:
         return "SIGKILL (from outside; perhaps the kernel was out of memory)"
     if status == -signal.SIGSYS:

@@ -13,9 +13,10 @@ from ..core.errors import ConfigError
 from ..core.needs import Limits, Reach
 from ..core.task import Manifest, TaskSpec
 from ..executor import wire
-from ..sandbox.findings import Finding, in_words, lacking
+from ..sandbox.findings import Finding, Questions, in_words, lacking
 from ..sandbox.walls import Layers, Order
 from .executors import Executor
+from .groups import Group, Groups
 from .pool import Pool
 from .secrets import Secrets
 from .tree import PROBE_MEMORY, ImportFailed, Tree
@@ -24,6 +25,7 @@ from .zygote import Branch, Zygote
 
 log = logging.getLogger("narrowboat.worker")
 REQUIRE, BEST, OFF = "require", "best", "off"
+PROBE_LIMITS = Limits(memory=PROBE_MEMORY)
 AGAIN_S = 1.0  # at least, between two imports because an executor has died of something suspicious
 
 
@@ -31,7 +33,7 @@ class Grower:
     """What trees need: starts zygotes with what is theirs, and says what walls are wanted.
 
     sandbox: "require" refuses walls with a gap, "best" tells of them, "off" wants none.
-    serves: whether a task is run here.
+    serves: whether a task is run here. groups: for the probes, as for executors.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Grower:
         order: Order,
         sandbox: str,
         serves: Callable[[TaskSpec], bool],
+        groups: Groups,
     ) -> None:
         self._start, self._secrets, self.yard, self._order = start, secrets, yard, order
-        self._sandbox, self._serves = sandbox, serves
+        self._sandbox, self._serves, self._groups = sandbox, serves, groups
+        self._probes = 0
 
     def start_zygote(self, reach: Reach) -> Zygote:
         """With the environment of tasks of this reach. Raises ConfigError for a missing secret."""
@@ -54,12 +58,24 @@ class Grower:
         """Have a zygote branch."""
         zygote.ask_for_branch(branch, self._order)
 
-    def question(self, branch: Branch, layers: Layers, theirs: kernel.Channel, last_words: int) -> None:
+    def ask_for_probe(self, branch: Branch, layers: Layers, theirs: kernel.Channel, last_words: int) -> None:
         """Ask for an executor that tries to break out."""
         scratch = self.yard.probe_scratch(bool(layers.user)) if layers.namespaces else ""
-        limits = Limits(memory=PROBE_MEMORY)
-        frame = wire.Fork(0, limits, 0, scratch, is_fresh=True, questions=self.yard.questions())
+        frame = wire.Fork(0, PROBE_LIMITS, 0, scratch, is_fresh=True, is_probe=True)
         branch.send_fork(frame, theirs, last_words)
+
+    def confine(self, pid: int) -> Group | None:
+        """Keep it within the limits of its kind, as other executors are."""
+        self._probes += 1
+        return confined(self._groups, pid, f"-probe-{self._probes}", PROBE_LIMITS, kernel.resident_bytes(pid))
+
+    def questions(self, pid: int, group: Group | None) -> Questions:
+        """What it is to try."""
+        return self.yard.questions(is_grouped=group is not None, is_weighed=kernel.resident_bytes(pid) > 0)
+
+    def release(self, group: Group) -> None:
+        """It has answered."""
+        self._groups.release(group)
 
     def wanted(self, manifest: Manifest) -> Sequence[TaskSpec]:
         """The tasks that this worker is to run."""
@@ -285,6 +301,15 @@ class Nursery:
         tree.close()
         if tree is self._next:
             self._next = None
+
+
+def confined(groups: Groups, pid: int, name: str, limits: Limits, born: int) -> Group | None:
+    """As Groups.confine, but what cannot be done is told, and the worker watches."""
+    try:
+        return groups.confine(pid, name, limits, born)
+    except OSError as error:
+        log.error("executor %d is in no cgroup of its own: %s", pid, error)
+        return None
 
 
 def mode_here(sandbox: str) -> str:

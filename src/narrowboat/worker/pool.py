@@ -20,9 +20,10 @@ from .held import Held
 from .pace import Pace
 from .porter import close_all
 from .room import More, spares, taken
+from .scales import Scales
 from .settings import STOPPING_S
 from .spares import Spares
-from .verdict import CANCEL, MEMORY, SHUTDOWN, TIMEOUT, kill_at, verdict
+from .verdict import CANCEL, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
 
 log = logging.getLogger("narrowboat.worker")
@@ -31,7 +32,6 @@ TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs 
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
 CAME_UP_S = 1.0  # a spare that has lived so long had come up well
 FRESH_S = 0.003  # about what it takes to fork and lock in an executor, which such an attempt costs besides
-WEIGH_S = 0.25  # between two looks at the memory of an executor, where the system keeps no limit
 SUSPICIOUS = {signal.SIGSYS, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}  # what exploits end in
 LEAVE_S = 5.0  # for an executor that was told to end and has nothing left to run: its executor_stop hooks
 STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
@@ -44,8 +44,12 @@ class Forks(Protocol):
         """Ask for a fork; False when there is nobody to ask."""
         ...
 
+    def confine(self, executor: Executor) -> None:
+        """It is there: keep it within its limits before it sees a job."""
+        ...
+
     def watch(self, executor: Executor) -> None:
-        """It is there: tell the pool when it speaks or dies."""
+        """Tell the pool when it speaks or dies."""
         ...
 
     def unwatch(self, executor: Executor) -> None:
@@ -95,6 +99,7 @@ class Pool:
         self._events, self._forks, self._wear, self._porters = events, forks, wear or Wear(), porters
         self._hearing = Hearing(events, self._began, self._ended, self._keep)
         self._spares = Spares(slots)
+        self._scales = Scales()
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
@@ -311,7 +316,8 @@ class Pool:
             process.close()
             return
         executor.process = process
-        executor.weigh()
+        executor.memory_at_birth = kernel.resident_bytes(executor.pid)
+        self._forks.confine(executor)
         self._forks.watch(executor)
 
     def fork_failed(self, request: int) -> None:
@@ -419,8 +425,8 @@ class Pool:
         if executor.kind.is_fresh:
             self.next_scan = min(self.next_scan, self._spares.used(executor.kind, time.monotonic()))
         overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
-        if executor.most_memory is not None:
-            self.next_scan = min(self.next_scan, time.monotonic() + WEIGH_S)
+        self._scales.expect(executor, time.monotonic())
+        self.next_scan = min(self.next_scan, self._scales.next_at)
         is_stuck_soon = executor.unbegun and self.pace.ahead(held.claim.task)
         self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
 
@@ -494,6 +500,8 @@ class Pool:
         for executor in list(self.executors):
             if not executor.is_dead and executor.process is not None:
                 self._scan(executor, now)
+        self._scales.weigh(self.executors, now)
+        self.next_scan = min(self.next_scan, self._scales.next_at)
         for pid, until in list(self._dying.items()):
             if now >= until:
                 self.exited(pid, None)
@@ -513,10 +521,6 @@ class Pool:
                 executor.kill({"cancel": CANCEL, "shutdown": SHUTDOWN}.get(held.stop_why, TIMEOUT))
             elif until is not None:
                 self.next_scan = min(self.next_scan, until)
-        if executor.most_memory is not None and executor.given:
-            if kernel.resident_bytes(executor.pid) > executor.most_memory:
-                executor.kill(MEMORY)
-            self.next_scan = min(self.next_scan, now + WEIGH_S)
         if executor.unbegun and executor.begun:
             stuck_at = executor.moved_at + STUCK_BEHIND_S
             if now >= stuck_at:

@@ -13,6 +13,7 @@ from ..core.needs import Reach
 from ..core.task import Manifest
 from ..sandbox.findings import Finding
 from ..sandbox.walls import Layers
+from .groups import groups_here
 from .nursery import BEST, Grower, mode_here, order_for
 from .secrets import Secrets
 from .tree import ImportFailed, Tree
@@ -32,15 +33,15 @@ class Survey(NamedTuple):
 def survey(app: str, user: int | None, hidden: Sequence[str] = (), only: Sequence[Reach] | None = None) -> Survey:
     """Import the app, and attack its walls. only: these reaches, not those of its tasks. Raises ImportFailed."""
     kernel.adopt_orphans()
-    lifeline_read, lifeline = os.pipe()
-    yard = Yard(user)
+    lifeline_read, lifeline = kernel.lifeline()
+    yard, groups = Yard(user), groups_here()
     selector = selectors.DefaultSelector()
 
     def start(environment: dict[str, str]) -> Zygote:
         return Zygote(app, (os.getcwd(),), lifeline_read, environment)
 
     order = order_for(mode_here(BEST), yard, user, hidden)
-    grower = Grower(start, Secrets(), yard, order, BEST, lambda spec: only is None)
+    grower = Grower(start, Secrets(), yard, order, BEST, lambda spec: only is None, groups)
     tree = Tree(1, grower, selector, lambda frame, descriptor: None)
     try:
         tree.plant()
@@ -66,6 +67,7 @@ def survey(app: str, user: int | None, hidden: Sequence[str] = (), only: Sequenc
         return Survey(tree.manifest, walls)
     finally:
         tree.close()
+        groups.close()
         yard.close()
         os.close(lifeline)
         os.close(lifeline_read)

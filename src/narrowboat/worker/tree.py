@@ -13,9 +13,10 @@ from ..core.errors import NarrowboatError
 from ..core.needs import Reach
 from ..core.task import Manifest, TaskSpec
 from ..executor import wire
-from ..sandbox.findings import Finding
+from ..sandbox.findings import Finding, Questions
 from ..sandbox.walls import Layers
 from .executors import ProtocolViolation
+from .groups import Group
 from .zygote import Branch, Control, Zygote
 
 PROBE_MEMORY = 256 * 1024 * 1024
@@ -44,8 +45,20 @@ class Soil(Protocol):
         """Have a zygote branch."""
         ...
 
-    def question(self, branch: Branch, layers: Layers, theirs: kernel.Channel, last_words: int) -> None:
+    def ask_for_probe(self, branch: Branch, layers: Layers, theirs: kernel.Channel, last_words: int) -> None:
         """Ask a branch for an executor that tries to break out."""
+        ...
+
+    def confine(self, pid: int) -> Group | None:
+        """Keep it within the limits of its kind, as other executors are."""
+        ...
+
+    def questions(self, pid: int, group: Group | None) -> Questions:
+        """What it is to try."""
+        ...
+
+    def release(self, group: Group) -> None:
+        """It has answered."""
         ...
 
     def wanted(self, manifest: Manifest) -> Sequence[TaskSpec]:
@@ -75,6 +88,7 @@ class Limb:
         self.layers: Layers | None = None
         self.findings: tuple[Finding, ...] | None = None
         self.probe: kernel.Channel | None = None
+        self.group: Group | None = None  # of the probe
         self.last_words = -1
         self.failure = ""
 
@@ -225,7 +239,8 @@ class Tree:
             case wire.BranchFailed(error):
                 self._fail(limb, printable(error))
             case wire.Forked(0, pid):
-                kernel.Process(pid, descriptor).close()  # the probe
+                kernel.Process(pid, descriptor).close()
+                self._question(limb, pid)
             case wire.ForkFailed(0, error):
                 self._fail(limb, f"no process could be forked: {error}")
             case _:
@@ -237,11 +252,21 @@ class Tree:
         limb.probe, limb.last_words = ours, kernel.scratch("last-words")
         self._add(ours.fileno(), lambda: self._hear_probe(limb))
         try:
-            self._soil.question(limb.branch, layers, theirs, limb.last_words)
+            self._soil.ask_for_probe(limb.branch, layers, theirs, limb.last_words)
         except OSError as error:
             self._fail(limb, str(error))
         finally:
             theirs.close()
+
+    def _question(self, limb: Limb, pid: int) -> None:
+        """The probe is there. It begins when it has been told what to try."""
+        if limb.probe is None:
+            return
+        limb.group = self._soil.confine(pid)
+        try:
+            limb.probe.send(wire.encode(self._soil.questions(pid, limb.group)))
+        except OSError:
+            pass  # it is dead, which its channel tells, too
 
     def _hear_probe(self, limb: Limb) -> None:
         if limb.probe is None or limb.layers is None:
@@ -327,6 +352,9 @@ class Tree:
             limb.probe.close()
             limb.probe = None
             os.close(limb.last_words)
+        if limb.group is not None:
+            self._soil.release(limb.group)
+            limb.group = None
 
     def _drop(self, limb: Limb) -> None:
         self._end_probe(limb)

@@ -6,7 +6,7 @@ from ..core.outcome import Cancelled, Crashed, Outcome, Released
 from .held import Held
 from .settings import STOPPING_S
 
-TIMEOUT, SHUTDOWN, CANCEL, MEMORY = "timeout", "shutdown", "cancelled", "out of memory"  # why a worker kills
+TIMEOUT, SHUTDOWN, CANCEL = "timeout", "shutdown", "cancelled"  # why a worker kills
 
 
 def verdict(

@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ from ..files.urls import open_files
 from .banner import banner, doubts, exposed, facts, gaps, sandbox_line
 from .exchange import Exchange
 from .executors import Executor
+from .exposure import exposures
+from .groups import Groups, groups_here
 from .health import Door, Pulse
 from .identity import this_worker
 from .ledger import Ledger
@@ -36,7 +39,7 @@ from .mail import (
     Rescued,
     Stepped,
 )
-from .nursery import Grower, Nursery, mode_here, order_for
+from .nursery import OFF, Grower, Nursery, confined, mode_here, order_for
 from .pool import Pool
 from .porter import Fetched, Kept, Porter
 from .report import report
@@ -70,7 +73,7 @@ class Worker:
         self._has_terminal = has_terminal()
         self._selector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
-        self._lifeline_read, self._lifeline = os.pipe()
+        self._lifeline_read, self._lifeline = kernel.lifeline()
         self._signals = Signals()
         self._stop_by: float | None = None  # draining since a signal; then the end of the drain
         self._is_quiet = False  # takes no new work, since TSTP
@@ -85,7 +88,10 @@ class Worker:
         hidden = (*backend.hidden, *Secrets().folders, *filter(None, [store.folder]))
         self._hidden = hidden
         order = order_for(self._sandbox, self._yard, settings.executor_user, hidden)
-        grower = Grower(self._start_zygote, Secrets(backend.url), self._yard, order, self._sandbox, self._serves)
+        is_off = self._sandbox == OFF
+        self._groups = Groups(None, "off") if is_off else groups_here([os.getppid()] if settings.kept else [])
+        secrets = Secrets(backend.url)
+        grower = Grower(self._start_zygote, secrets, self._yard, order, self._sandbox, self._serves, self._groups)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False
         self._next_watchdog = self._next_beat = 0.0
@@ -156,6 +162,13 @@ class Worker:
         ]
         for doubt in warnings:
             log.warning("%s", doubt)
+        threading.Thread(target=self._warn_of_exposures, args=(manifest,), name="exposures", daemon=True).start()
+
+    def _warn_of_exposures(self, manifest: Manifest) -> None:
+        """In a thread, since it may take a second."""
+        served = [spec for spec in manifest.tasks if self._serves(spec)]
+        for warning in exposures(served, self._backend.url):
+            log.warning("%s", warning)
 
     def _moved(self, manifest: Manifest) -> None:
         """The app was imported anew."""
@@ -218,6 +231,7 @@ class Worker:
         """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
         self._next_beat = now + BEAT_S
         self._pulse.beat(self._health(), now)
+        self._groups.sweep()
         if self._nursery.manifest is not None and any(task.has_files for task in self._nursery.manifest.tasks):
             self._porter.sweep_if_due(now)
         exchange = self._exchange
@@ -316,6 +330,7 @@ class Worker:
         self._exchange.close()
         self._pool.close()
         self._nursery.close()
+        self._groups.close()
         self._yard.close()
         os.close(self._lifeline)
         try:
@@ -372,6 +387,13 @@ class Worker:
         """Ask the zygote for a fork."""
         return self._nursery.ask_for(executor)
 
+    def confine(self, executor: Executor) -> None:
+        """Keep it within its limits before it sees a job."""
+        kind = executor.kind
+        if not kind.reach.trusted:
+            name = f"-{executor.request}"
+            executor.group = confined(self._groups, executor.pid, name, kind.limits, executor.memory_at_birth)
+
     def watch(self, executor: Executor) -> None:
         """Hear what an executor says, and when it dies."""
         self._add(executor.ours.fileno(), lambda: self._pool.readable(executor))
@@ -387,6 +409,8 @@ class Worker:
     def clear(self, executor: Executor) -> None:
         """Remove what it left."""
         self._yard.clear(executor.scratch)
+        if executor.group is not None:
+            self._groups.release(executor.group)
 
     def suspicious(self, cause: str) -> None:
         """An executor died as it would under attack."""

@@ -34,7 +34,7 @@ class Yard:
         self._bait.chmod(0o777)
         (self._bait / "read").write_text("nobody but the worker needs this\n")
 
-    def questions(self) -> Questions:
+    def questions(self, is_grouped: bool, is_weighed: bool) -> Questions:
         """What a probe tries: a file that anybody may read, a folder that anybody may write to, a port that answers."""
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", 0))
@@ -43,6 +43,8 @@ class Yard:
             read=str(self._bait / "read"),
             write=str(self._bait),
             port=self._listener.getsockname()[1],
+            is_grouped=is_grouped,
+            is_weighed=is_weighed,
         )
 
     def stop_listening(self) -> None:

@@ -1,0 +1,74 @@
+"""What tasks with the network reach that hands out secrets without a question: a cloud's metadata, an open backend."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qs, urlsplit
+
+from ..core.task import TaskSpec
+
+PATIENCE_S = 1.0
+Address = tuple[str, int]
+METADATA: tuple[Address, ...] = (("169.254.169.254", 80), ("fd00:ec2::254", 80), ("metadata.google.internal", 80))
+_PORTS = {"redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
+
+
+def exposures(tasks: Sequence[TaskSpec], backend_url: str, metadata: Sequence[Address] = METADATA) -> list[str]:
+    """A warning for each of them that answers, naming the tasks. Takes PATIENCE_S at most; nothing if no task can."""
+    found: list[str] = []
+    backend = without_password(backend_url)
+    if backend is not None and (names := reaching(tasks, backend[1])):
+        found.append(
+            f"{names} can reach the backend at {backend[0]}:{backend[1]}, which asks for no password: they could read "
+            "and change the jobs of all; give it a password, and put that into the worker's URL"
+        )
+    for host, port in answering([address for address in metadata if reaching(tasks, address[1])]):
+        found.append(
+            f"{reaching(tasks, port)} can reach the metadata of this cloud at {host}, which may hand out its keys: let "
+            "a firewall keep executors from it, or declare other ports than every one"
+        )
+    return found
+
+
+def reaching(tasks: Iterable[TaskSpec], port: int) -> str:
+    """The tasks that may connect to this port of any host, in words; empty if there is none."""
+    reaches = {task.name: task.needs.reach for task in tasks}
+    names = [name for name, reach in sorted(reaches.items()) if reach.network or reach.trusted or port in reach.ports]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{'task' if len(names) == 1 else 'tasks'} {', '.join(names[:5])}{more}" if names else ""
+
+
+def without_password(url: str) -> Address | None:
+    """Host and port of a backend in the network whose URL has no password."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or parts.password or "password" in parse_qs(parts.query):
+        return None
+    return parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def answering(addresses: Sequence[Address], patience_s: float = PATIENCE_S) -> list[Address]:
+    """Those that accept a connection within that time, all tried at once."""
+    answers: list[Address] = []
+
+    def knock(address: Address) -> None:
+        try:
+            for *_, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+                # A public one is what some providers answer for every name that does not exist.
+                if ipaddress.ip_address(place[0]).is_private:
+                    socket.create_connection((str(place[0]), address[1]), patience_s).close()
+                    answers.append(address)
+                    return
+        except OSError:
+            pass
+
+    threads = [threading.Thread(target=knock, args=(address,), daemon=True) for address in addresses]
+    until = time.monotonic() + patience_s
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [address for address in addresses if address in answers]
