@@ -365,14 +365,16 @@ class BackendsAgree(RuleBasedStateMachine):
         self.agree(self.stats_of)
         self.agree(lambda backend: [job.id for job in backend.find(Filter(), limit=1000, now=self.now).jobs])
         self.agree(lambda backend: [job.id for job in backend.find(Filter(tag="x", queue="q"), now=self.now).jobs])
+        self.agree(lambda backend: [backend.ended(queue, limit, now=self.now) for queue in QUEUES for limit in (3, 50)])
 
     @invariant()
     def places_in_line_are_the_same(self) -> None:
         # Only where no job that is due may or may not have taken its place yet.
         jobs = [job for job in self.model.get([job.id for job in self.jobs], now=self.now) if job is not None]
         if not any(_is_due(job, self.now) for job in jobs):
-            ids = [job.id for job in jobs if job.state is State.QUEUED][:10]
-            self.agree(lambda backend: [backend.place(job_id) for job_id in ids])
+            ids = [job.id for job in jobs][:20]
+            self.agree(lambda backend: backend.places(ids, now=self.now))
+            self.agree(lambda backend: backend.places(ids, 2, now=self.now))
 
     def plain(self, job: Job | None) -> dict[str, Any]:
         """The fields of a job, without what each backend may number in its own way."""

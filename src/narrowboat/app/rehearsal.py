@@ -165,7 +165,7 @@ class _Stage(Clocked):
         self._rehearsal.wrote()
         return written
 
-    def watch(self, revisions: Mapping[str, int], timeout_s: float) -> list[JobSummary]:
+    def watch(self, revisions: Mapping[str, int], timeout_s: float, watcher: str = "") -> list[JobSummary]:
         return self._rehearsal.waited_for(revisions)
 
 

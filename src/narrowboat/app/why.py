@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from ..backends.base import Backend, Gate, WorkerView
+from ..backends.base import PLACES, Backend, Gate, WorkerView
 from ..core.job import Job
 from ..core.states import State
 from ..core.units import in_words
@@ -14,7 +14,10 @@ from .handle import unknown_job
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """code: short and stable, for programs. text: a sentence for people. place: jobs ahead in its lane."""
+    """code: short and stable, for programs. text: a sentence for people.
+
+    place: jobs ahead in its lane; PLACES stands for that many or more.
+    """
 
     code: str
     text: str
@@ -30,9 +33,8 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
         raise unknown_job(job_id)
     if job.state is State.QUEUED:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
-        return explain_queued(
-            job, live, backend.gates(), job.task in backend.published([job.task]), backend.place(job.id)
-        )
+        [place] = backend.places([job.id])
+        return explain_queued(job, live, backend.gates(), job.task in backend.published([job.task]), place)
     return explain(job, now)
 
 
@@ -87,7 +89,8 @@ def explain_queued(
             job, "unserved queue", f"no live worker that knows its task consumes the queue {job.queue}", place
         )
     slots = sum(worker.info.queues[job.queue] for worker in consuming)
-    ahead = f"{place} jobs of its task are before it" if place else "it is next of its task"
+    more = " or more" if place == PLACES else ""
+    ahead = f"{place:,}{more} jobs of its task are before it" if place else "it is next of its task"
     return _reason(
         job,
         "in line",

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from ..core.decide import Settlement
-from ..core.job import Claim, Enqueued, Job, JobSummary, NewJob, Progress
+from ..core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob, Progress
 from ..core.states import State
 from ..core.task import Manifest, TaskSpec
 
 TURN = 16  # jobs taken from one lane before the next lane has its turn
+PLACES = 1000  # a place in line beyond this one is not counted, unless more is asked for
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,17 +247,22 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def rouse(self, worker: str) -> None:
-        """End at once the wait for work that this process has under way for a worker, or else its next one.
+    def rouse(self, name: str) -> None:
+        """End at once what this process has under way under a name, or else what it begins next: the wait for work
+        of a worker, or the watch of a watcher.
 
-        For a worker whose wants have changed. Waits without wants are left alone.
+        For a worker whose wants have changed, and a watcher that has other jobs to watch. Waits without wants are
+        left alone.
         """
 
     @abstractmethod
-    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
+    def watch(
+        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None, watcher: str = ""
+    ) -> list[JobSummary]:
         """Sleep until a named job has a revision above the one given (0: any), or the time is up.
 
-        Returns all that changed; jobs that do not exist never do.
+        Returns all that changed; jobs that do not exist never do. watcher: a name under which it can be roused;
+        it then returns what has changed by now, mostly nothing.
         """
 
     @abstractmethod
@@ -272,8 +278,18 @@ class Backend(ABC):
         """The id of the latest job of `task` that was enqueued with this key, while its record is kept."""
 
     @abstractmethod
-    def place(self, id: str) -> int | None:
-        """How many queued jobs of its own lane stand before a queued job, from 0; None for other states."""
+    def places(self, ids: Sequence[str], most: int = PLACES, now: float | None = None) -> list[int | None]:
+        """How many queued jobs of its own lane stand before each job, from 0, counted up to `most`.
+
+        None for a job that is not queued. It costs with the lanes that the jobs are in, not with the jobs.
+        """
+
+    @abstractmethod
+    def ended(self, queue: str, limit: int = 100, now: float | None = None) -> list[Ended]:
+        """The jobs of a queue that ended last, newest first, of those whose records are kept.
+
+        Jobs that were cancelled before they began are left out; of them, a backend may look past a bounded number.
+        """
 
     @abstractmethod
     def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:

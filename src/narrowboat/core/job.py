@@ -128,6 +128,15 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in FINAL
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a job that had begun: what the pace of a queue is reckoned from."""
+
+    task: str
+    started_at: float | None  # the latest attempt
+    finished_at: float
+    state: State
+
+
 class Job(JobSummary, frozen=True, kw_only=True):
     """Everything that is known about a job."""
 

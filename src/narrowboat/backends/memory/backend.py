@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...core.errors import UnsupportedByBackend
-from ...core.job import Claim, Enqueued, Job, JobSummary, NewJob
+from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
+    PLACES,
     Backend,
     Capabilities,
     Change,
@@ -166,33 +167,38 @@ class MemoryBackend(Backend):
             asked = self._store.worker(worker).cancels
             next_s = self._store.next_change(queues, moment) - moment
             found = Wakeup(next_s <= 0 or any(self._store.ready(want, moment) for want in wants), asked)
-            is_roused = bool(wants) and worker in self._roused
-            if is_roused:
-                self._roused.discard(worker)
-            return found if found.work or asked > cancels or is_roused else None, next_s
+            return found if found.work or asked > cancels else None, next_s
 
-        return self._sleep_until(look, timeout_s) or Wakeup(False, self._store.worker(worker).cancels)
+        found = self._sleep_until(look, timeout_s, worker if wants else "")
+        return found or Wakeup(False, self._store.worker(worker).cancels)
 
-    def rouse(self, worker: str) -> None:
+    def rouse(self, name: str) -> None:
         with self._changed:
-            self._roused.add(worker)
+            self._roused.add(name)
             self._changed.notify_all()
 
-    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
+    def watch(
+        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None, watcher: str = ""
+    ) -> list[JobSummary]:
         def look() -> tuple[list[JobSummary] | None, float]:
             records = ((self._store.jobs.get(job), seen) for job, seen in revisions.items())
             return [record.summary() for record, seen in records if record and record.revision > seen], inf
 
-        return self._sleep_until(look, timeout_s) or []
+        return self._sleep_until(look, timeout_s, watcher) or []
 
-    def _sleep_until(self, look: Callable[[], tuple[T | None, float]], timeout_s: float) -> T | None:
-        """Look after every change, and when the last look said that time alone will bring one."""
+    def _sleep_until(self, look: Callable[[], tuple[T | None, float]], timeout_s: float, sleeper: str) -> T | None:
+        """Look after every change, and when the last look said that time alone will bring one.
+
+        sleeper: a name under which the sleep can be ended by `rouse`; none if it is empty.
+        """
         until = time.monotonic() + timeout_s
         with self._changed:
             while True:
                 found, next_s = look()
                 left = until - time.monotonic()
-                if found or self._is_closed or left <= 0:
+                is_roused = sleeper != "" and sleeper in self._roused
+                if found or is_roused or self._is_closed or left <= 0:
+                    self._roused.discard(sleeper)
                     return found
                 self._changed.wait(min(left, max(0.001, next_s)))
 
@@ -208,9 +214,13 @@ class MemoryBackend(Backend):
         with self._changed:
             return self._store.keys.get((task, key))
 
-    def place(self, id: str) -> int | None:
+    def places(self, ids: Sequence[str], most: int = PLACES, now: float | None = None) -> list[int | None]:
         with self._changed:
-            return look.place(self._store, id)
+            return [look.place(self._store, job, most) for job in ids]
+
+    def ended(self, queue: str, limit: int = 100, now: float | None = None) -> list[Ended]:
+        with self._changed:
+            return look.ended(self._store, queue, limit)
 
     def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
         with self._changed:

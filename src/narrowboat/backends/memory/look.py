@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from ...core.job import Ended
 from ...core.states import FINAL, State
 from ..base import Filter, Page, QueueStats, Retention, WorkerView
 from .record import Record
@@ -35,12 +36,24 @@ def _matches(record: Record, filter: Filter) -> bool:
     )
 
 
-def place(store: Store, id: str) -> int | None:
+def place(store: Store, id: str, most: int) -> int | None:
     """Place in line, from 0."""
     record = store.jobs.get(id)
     if record is None or record.state is not State.QUEUED:
         return None
-    return bisect_left(store.lanes[lane_of(record)].line, line_entry(record))
+    return min(most, bisect_left(store.lanes[lane_of(record)].line, line_entry(record)))
+
+
+def ended(store: Store, queue: str, limit: int) -> list[Ended]:
+    """Those that had begun, newest first."""
+    finished = sorted(
+        (r for r in store.jobs.values() if r.new.queue == queue and r.state in FINAL and r.started_at is not None),
+        key=lambda record: (_ended(record), record.order),
+        reverse=True,
+    )
+    return [
+        Ended(task=r.new.task, started_at=r.started_at, finished_at=_ended(r), state=r.state) for r in finished[:limit]
+    ]
 
 
 def workers(store: Store) -> list[WorkerView]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import BackendUnavailable, ConfigError
-from ...core.job import Claim, Enqueued, Job, JobSummary, NewJob
+from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
+    PLACES,
     Backend,
     Capabilities,
     Change,
@@ -110,18 +111,17 @@ class SQLiteBackend(Backend):
                 self._bell.sleep_until(look, connection, timeout_s, DROWSY)
             return woken
 
-    def rouse(self, worker: str) -> None:
+    def rouse(self, name: str) -> None:
         """See Backend."""
-        self._bell.rouse(worker)
+        self._bell.rouse(name)
 
-    def watch(self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None) -> list[JobSummary]:
+    def watch(
+        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None, watcher: str = ""
+    ) -> list[JobSummary]:
         """See Backend."""
+        look = read.watch(revisions)
         with self._reading() as connection:
-            return self._bell.sleep_until(
-                lambda: Look(read.watch(connection, revisions)),
-                connection,
-                timeout_s,
-            )
+            return self._bell.sleep_until(lambda: Look(look(connection)), connection, timeout_s, sleeper=watcher)
 
     def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
         """See Backend."""
@@ -139,11 +139,15 @@ class SQLiteBackend(Backend):
             row = connection.execute(sql("find_key"), {"task": task, "key": key}).fetchone()
             return row[0] if row else None
 
-    def place(self, id: str) -> int | None:
+    def places(self, ids: Sequence[str], most: int = PLACES, now: float | None = None) -> list[int | None]:
         """See Backend."""
         with self._reading() as connection:
-            row = connection.execute(sql("place"), {"id": id}).fetchone()
-            return row[0] if row else None
+            return read.places(connection, ids, most)
+
+    def ended(self, queue: str, limit: int = 100, now: float | None = None) -> list[Ended]:
+        """See Backend."""
+        with self._reading() as connection:
+            return read.ended(connection, queue, limit)
 
     def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
         """See Backend."""

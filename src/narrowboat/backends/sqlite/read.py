@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from ...core import codec
-from ...core.job import Attempt, Job, JobSummary
+from ...core.job import Attempt, Ended, Job, JobSummary
 from ...core.states import State
 from ..base import Filter, Gate, Page, QueueStats, WorkerView
 from .queries import sql
 from .rows import attempt_of, job_of, summary_of
 
 _NEWEST = 1 << 62
+PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
+_numbers = msgspec.json.Decoder(list[int]).decode
+_names = msgspec.json.Decoder(list[tuple[str, int]]).decode
 
 
 def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
@@ -45,10 +50,33 @@ def find(connection: sqlite3.Connection, filter_: Filter, after: str | None, lim
     return Page(jobs=tuple(map(summary_of, rows)), next=None if is_last else str(rows[-1][0]))
 
 
-def watch(connection: sqlite3.Connection, revisions: Mapping[str, int]) -> list[JobSummary]:
-    """The jobs whose revision is above the one given."""
-    named = codec.encode(dict(revisions)).decode()
-    return [summary_of(row) for row in connection.execute(sql("watch"), {"revisions": named})]
+def watch(revisions: Mapping[str, int]) -> Callable[[sqlite3.Connection], list[JobSummary]]:
+    """A look for the jobs whose revision is above the one given. A watcher may name thousands, and look often."""
+    named = {"revisions": codec.encode(dict(revisions)).decode()}
+
+    def look(connection: sqlite3.Connection) -> list[JobSummary]:
+        return [summary_of(row) for row in connection.execute(sql("watch"), named)]
+
+    return look
+
+
+def places(connection: sqlite3.Connection, ids: Sequence[str], most: int) -> list[int | None]:
+    """How many stand before each job, up to `most`; None for those that are not queued."""
+    named = {"ids": codec.encode(sorted(set(ids))).decode(), "most": most}
+    found: dict[str, int] = {}
+    for waiting, front in connection.execute(sql("places"), named):
+        at = {ord_: place for place, ord_ in enumerate(_numbers(front))}
+        found |= {id_: at.get(ord_, most) for id_, ord_ in _names(waiting)}
+    return [found.get(id_) for id_ in ids]
+
+
+def ended(connection: sqlite3.Connection, queue: str, limit: int) -> list[Ended]:
+    """Those that had begun, newest first."""
+    rows = connection.execute(sql("ended"), {"queue": queue, "limit": limit, "looked": limit + PASSED_OVER})
+    return [
+        Ended(task=task, started_at=started_at, finished_at=finished_at, state=State(state))
+        for task, started_at, finished_at, state in rows
+    ]
 
 
 def stats(connection: sqlite3.Connection, gates: list[Gate], workers: list[WorkerView], now: float) -> list[QueueStats]:

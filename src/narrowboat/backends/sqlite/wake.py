@@ -22,6 +22,7 @@ from ... import kernel
 T = TypeVar("T")
 STRETCH = 0.7  # the next look comes after this part of the time since the event
 GIVE_UP_S = 0.5  # after an event without a visible change: it was rolled back, or a checkpoint
+LEISURE = 4  # a look that took long, since it is for many jobs, is followed by a rest of so many times that
 UNDER_WAY_S = 0.05  # for how long a commit may have been under way when a sleep begins
 POLL_S = 0.05  # where there is no inotify
 
@@ -82,10 +83,12 @@ class Bell:
                 version = self._until_moved(
                     connection, version, min(until, now + seen.again_in_s), wakers, alertness, sleeper
                 )
+                began = time.monotonic()
                 if not self.is_closed:
                     seen = look()
                 if not seen.found:
-                    _wait([nudge], max(0.0, min(alertness.rest_s, until - time.monotonic())))
+                    now = time.monotonic()
+                    _wait([nudge], max(0.0, min(max(alertness.rest_s, (now - began) * LEISURE), until - now)))
         except sqlite3.ProgrammingError:  # closed in the middle of a look
             if not self.is_closed:
                 raise

@@ -1,13 +1,13 @@
-"""Get, find, place and stats."""
+"""Get, find, places, ended and stats."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...backends.base import Filter, Gate
-from ...core.job import JobSummary
+from ...core.job import Ended, JobSummary
 from ...core.states import State
-from .bench import OTHER_TASK, TASK, Bench, failed
+from .bench import OTHER_TASK, TASK, Bench, cancelled, failed, succeeded
 
 
 def _found(bench: Bench, limit: int = 50, **filter: Any) -> list[str]:
@@ -80,15 +80,63 @@ def test_place_counts_the_jobs_before_it_in_its_lane(bench: Bench) -> None:
     bench.add(OTHER_TASK)
     bench.add(lane_key="other")
     urgent, low = bench.add(priority=5), bench.add(priority=-5)
-    assert [bench.backend.place(job_id) for job_id in (urgent, first, second, low)] == [0, 1, 2, 3]
+    assert bench.backend.places([urgent, first, second, low], now=bench.now) == [0, 1, 2, 3]
     worker = bench.worker()
     worker.claim_one()
-    assert [bench.backend.place(job_id) for job_id in (urgent, first, second, low)] == [None, 0, 1, 2]
+    assert bench.backend.places([urgent, first, second, low], now=bench.now) == [None, 0, 1, 2]
 
 
 def test_only_queued_jobs_have_a_place(bench: Bench) -> None:
     ids = [bench.add(delay_s=5), bench.ended(State.DEAD, queue="q"), bench.new().id]
-    assert [bench.backend.place(job_id) for job_id in ids] == [None, None, None]
+    assert bench.backend.places(ids, now=bench.now) == [None, None, None]
+    assert bench.backend.places([], now=bench.now) == []
+
+
+def test_places_of_many_lanes_come_in_the_order_they_were_asked_for(bench: Bench) -> None:
+    ids = [bench.add(lane_key=key) for key in "abbaab"]
+    ghost = bench.new().id
+    assert bench.backend.places([*ids[::-1], ghost, ids[1]], now=bench.now) == [2, 2, 1, 1, 0, 0, None, 0]
+
+
+def test_places_are_counted_no_further_than_is_asked_for(bench: Bench) -> None:
+    ids = bench.add_many(5)
+    assert bench.backend.places(ids, most=3, now=bench.now) == [0, 1, 2, 3, 3]
+    assert bench.backend.places(ids, most=0, now=bench.now) == [0] * 5
+
+
+def test_what_ended_is_told_newest_first(bench: Bench) -> None:
+    ended: list[Ended] = []
+    worker = bench.worker(tasks=(TASK, OTHER_TASK))
+    for to, task, ran_s in ((State.SUCCEEDED, TASK, 2), (State.DEAD, OTHER_TASK, 3), (State.CANCELLED, TASK, 4)):
+        bench.add(task)
+        claim = worker.start_one()
+        started_at = bench.now
+        bench.later(ran_s)
+        ends = {State.SUCCEEDED: succeeded, State.DEAD: failed, State.CANCELLED: cancelled}
+        worker.settle(ends[to](claim, to=to))
+        ended.append(Ended(task=task, started_at=started_at, finished_at=bench.now, state=to))
+    bench.ended(State.SUCCEEDED, queue="mail")
+    assert bench.backend.ended("default", now=bench.now) == ended[::-1]
+    assert bench.backend.ended("default", 2, now=bench.now) == ended[:0:-1]
+    assert len(bench.backend.ended("mail", now=bench.now)) == 1
+    assert bench.backend.ended("other", now=bench.now) == []
+
+
+def test_what_did_not_begin_has_not_ended(bench: Bench) -> None:
+    bench.ended(State.CANCELLED)
+    bench.add(delay_s=5)
+    worker = bench.worker()
+    bench.add()
+    worker.start_one()
+    assert bench.backend.ended("default", now=bench.now) == []
+
+
+def test_jobs_that_end_together_are_told_in_the_order_of_their_age(bench: Bench) -> None:
+    bench.add_many(3)
+    worker = bench.worker()
+    claims = worker.claim(3)
+    worker.settle(*(succeeded(claim, started_ago_s=float(n)) for n, claim in enumerate(claims)))
+    assert [bench.now - (end.started_at or 0) for end in bench.backend.ended("default", now=bench.now)] == [2, 1, 0]
 
 
 def test_stats_count_the_jobs_of_each_queue(bench: Bench) -> None:

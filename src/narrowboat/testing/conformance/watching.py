@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ...core.job import JobSummary, Progress
 from ...core.states import State
 from .bench import Bench, succeeded
@@ -66,6 +68,38 @@ def test_a_watch_may_begin_before_the_job_is_there(bench: Bench) -> None:
 
     [seen] = bench.woken_by(lambda: bench.backend.enqueue([new], now=bench.now), watch)
     assert seen.id == new.id
+
+
+def test_a_watch_is_ended_by_being_roused_before_or_while_it_lasts(bench: Bench) -> None:
+    known = {job_id: bench.job(job_id).revision for job_id in bench.add_many(2)}
+
+    def watch() -> list[JobSummary]:
+        return bench.backend.watch(known, 30.0, now=bench.now, watcher="me")
+
+    bench.backend.rouse("me")
+    assert bench.meanwhile(watch).result(timeout=2) == []
+    assert bench.woken_by(lambda: bench.backend.rouse("me"), watch) == []
+    began = time.monotonic()
+    assert bench.backend.watch(known, 0.2, now=bench.now, watcher="me") == []
+    assert time.monotonic() - began >= 0.19, "once only"
+
+
+def test_a_roused_watch_answers_with_what_has_changed_by_then(bench: Bench) -> None:
+    job_id = bench.add()
+    bench.backend.rouse("me")
+    assert [job.id for job in bench.backend.watch({job_id: 0}, 30.0, now=bench.now, watcher="me")] == [job_id]
+
+
+def test_being_roused_ends_no_watch_of_another_name_or_of_none(bench: Bench) -> None:
+    known = {job_id: bench.job(job_id).revision for job_id in [bench.add()]}
+    watches = [
+        bench.meanwhile(lambda name=name: bench.backend.watch(known, 0.3, now=bench.now, watcher=name))
+        for name in ("other", "")
+    ]
+    began = time.monotonic()
+    bench.backend.rouse("me")
+    assert [watch.result(timeout=5) for watch in watches] == [[], []]
+    assert time.monotonic() - began >= 0.25
 
 
 def test_a_watch_of_nothing_is_answered_by_nothing(bench: Bench) -> None:
