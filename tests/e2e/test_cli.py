@@ -312,7 +312,7 @@ def test_why_always_has_an_answer(shell: Shell) -> None:
         backend.open("queue:default")
         wait_for("the job to end", lambda: shell.state(job_id) == "succeeded")
         assert "it has succeeded" in shell.run("why", job_id)
-        assert "none of 1 live workers knows the task shop.gone" in shell.run("why", unknown)
+        assert "no live worker knows the task shop.gone: none ever did" in shell.run("why", unknown)
         elsewhere = shell.enqueue("shop.add", "-q", "empty", "a=1")
         assert "no live worker that knows its task consumes the queue empty" in shell.run("why", elsewhere)
         running = [shell.enqueue("shop.slow", "path=go") for _ in range(2)]

@@ -9,7 +9,7 @@ import msgspec
 from ..backends.base import PLACES, Backend, Gate, WorkerView
 from ..core.job import Job
 from ..core.states import State
-from ..core.units import in_words
+from ..core.units import in_words, many
 from .handle import unknown_job
 
 
@@ -80,23 +80,17 @@ def explain_queued(
     knowing = [worker for worker in live if job.task in worker.tasks]
     if not knowing:
         known = "only workers that are gone knew it" if is_published else "none ever did; is the name right?"
-        return _reason(
-            job, "unknown task", f"none of {len(live)} live workers knows the task {job.task}: {known}", place
-        )
+        return _reason(job, "unknown task", f"no live worker knows the task {job.task}: {known}", place)
     consuming = [worker for worker in knowing if job.queue in worker.info.queues]
     if not consuming:
         return _reason(
             job, "unserved queue", f"no live worker that knows its task consumes the queue {job.queue}", place
         )
     slots = sum(worker.info.queues[job.queue] for worker in consuming)
-    more = " or more" if place == PLACES else ""
-    ahead = f"{place:,}{more} jobs of its task are before it" if place else "it is next of its task"
-    return _reason(
-        job,
-        "in line",
-        f"it waits in line: {ahead}; {len(consuming)} workers with {slots} slots take from {job.queue}",
-        place,
-    )
+    before = f"{place:,} or more jobs" if place == PLACES else many(place or 0, "job")
+    ahead = f"{before} of its task before it" if place else "it is next of its task"
+    takers = f"{many(len(consuming), 'worker')} with {many(slots, 'slot')} {'takes' if len(consuming) == 1 else 'take'}"
+    return _reason(job, "in line", f"it waits in line: {ahead}; {takers} from {job.queue}", place)
 
 
 def _reason(job: Job, code: str, text: str, place: int | None = None) -> Reason:

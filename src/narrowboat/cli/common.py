@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -13,7 +13,7 @@ import msgspec
 
 from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve
-from ..core import codec
+from ..core import codec, colour
 from ..core.errors import BackendUnavailable, UnknownJob
 from ..core.ids import task_of
 from ..core.units import in_words
@@ -46,21 +46,22 @@ def backend_of(url: str | None) -> Backend:
 
 def say(text: str) -> None:
     """A line for people; what came from a task cannot steer the terminal."""
-    _write(codec.printable(text))
+    write(codec.printable(text))
 
 
 def say_json(value: Any) -> None:
     """A line for programs. Arguments and results, which are JSON bytes, are shown as the JSON they are."""
-    _write(codec.encode(_readable(value)))
+    write(codec.encode(_readable(value)))
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
-    """Columns as wide as their widest cell; the last one is not padded."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for number, row in enumerate([head, *rows]):
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        line = "  ".join([*cells, row[-1]])
-        _write(click.style(codec.printable(line), bold=number == 0))
+def write(line: str | bytes) -> None:
+    """Print, in colours where they are wanted. Ends with status 0 when the reader, such as `head`, has seen enough;
+    click would end with 1."""
+    try:
+        click.echo(line, color=colour.is_wanted(sys.stdout.isatty(), os.environ))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(0)
 
 
 def ago(moment: float | None) -> str:
@@ -73,15 +74,6 @@ def checked_id(job_id: str) -> str:
     if task_of(job_id) is None:
         raise UnknownJob(f"{job_id!r} is not a job id; one looks like studio.images.thumbnail:01J9ZK...")
     return job_id
-
-
-def _write(line: str | bytes) -> None:
-    """Print. Ends with status 0 when the reader, such as `head`, has seen enough; click would end with 1."""
-    try:
-        click.echo(line)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        sys.exit(0)
 
 
 def _readable(value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .common import json_option, say_json, table, url_option
+from .common import json_option, say_json, url_option
+from .layout import table
 from .settings import BY_NAME, find_all
 
 
@@ -25,6 +26,14 @@ def command(url: str | None, as_json: bool) -> None:
         for name, setting in found.items():
             say_json({"name": name, "value": setting.value, "origin": setting.origin})
         return
-    rows = [["url", redacted(where), origin, "NARROWBOAT_URL"]]
-    rows += [[name, setting.written or "-", setting.origin, BY_NAME[name].variable] for name, setting in found.items()]
+    rows = [["url", redacted(where), _place(origin), "NARROWBOAT_URL"]]
+    rows += [
+        [name, setting.written or "-", _place(setting.origin), BY_NAME[name].variable]
+        for name, setting in found.items()
+    ]
     table(rows, ["SETTING", "VALUE", "FROM", "ENVIRONMENT"])
+
+
+def _place(origin: str) -> str:
+    """Without the name that stands in the same row anyway."""
+    return origin.partition(",")[0]

@@ -11,13 +11,12 @@ import threading
 
 import click
 
+from ..core import colour
 from .common import url_option
 from .settings import find_all, setting_options
 
 COLOURS = {"worker": "cyan", "web": "magenta"}
-HINT = (
-    'no web server was named; run yours in another terminal, or here: narrowboat dev --web "uvicorn shop:web --reload"'
-)
+HINT = 'no web server was named; it can run here, too: narrowboat dev --web "uvicorn shop:web --reload"'
 
 
 @click.command("dev")
@@ -37,19 +36,23 @@ def command(app: str | None, web: str | None, queues: str | None, slots: str | N
     if not target:
         raise ConfigError("which app? give it as module:attribute, or set app in [tool.narrowboat] of pyproject.toml")
     where, origin = resolve(url)
-    click.echo(f"backend {redacted(where)} ({origin}); narrowboat queues, jobs and why show what goes on")
+    click.echo(f"backend {redacted(where)} ({origin})")
+    click.echo("narrowboat queues, jobs and why show what goes on, in another terminal")
     if web is None:
         click.echo(HINT)
     worker = [sys.executable, "-m", "narrowboat.cli", "worker", target, "--reload"]
-    for flag, value in (("--queues", queues), ("--slots", slots)):
+    for flag, value in (("--queues", queues), ("--slots", slots), ("--url", url)):
         worker += [flag, value] if value is not None else []
     commands = {"worker": [*worker, "--log-format", "human", "--drain", "5s"]}
     if web is not None:
         commands["web"] = shlex.split(web)
-    sys.exit(_run(commands, {**os.environ, "NARROWBOAT_URL": where, "PYTHONUNBUFFERED": "1"}))
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if colour.is_wanted(sys.stdout.isatty(), os.environ):
+        env["FORCE_COLOR"] = "1"  # they write to a pipe, and it is read by a person
+    sys.exit(_run(commands, {"worker": env, "web": {**env, "NARROWBOAT_URL": where}}))
 
 
-def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
+def _run(commands: dict[str, list[str]], envs: dict[str, dict[str, str]]) -> int:
     """Run them until the first ends or Ctrl-C; 0 unless one ended by itself with another status."""
     children: dict[str, subprocess.Popen[str]] = {}
     over = threading.Event()
@@ -64,7 +67,7 @@ def _run(commands: dict[str, list[str]], env: dict[str, str]) -> int:
         for name, line in commands.items():
             try:
                 child = subprocess.Popen(
-                    line, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                    line, env=envs[name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                     stdin=subprocess.DEVNULL, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:

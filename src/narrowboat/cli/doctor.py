@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..core.task import TaskSpec
-from .common import json_option, say, say_json, table, url_option
+from .common import json_option, say, say_json, url_option
+from .layout import paragraph, table
 from .settings import find_all, setting_options
 
 APP = "narrowboat.worker.checkup:app"
@@ -58,7 +59,8 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
             say("")
             table(list(network.items()), ("TASK WITH THE NETWORK", "PORTS"))
         for warning in warnings:
-            say(f"\nwarning: {warning}")
+            say("")
+            paragraph(f"warning: {warning}")
         say("")
         say("all of it is enforced" if not weak else "what is not enforced, tasks can do; docs/security.md says more")
     if weak:

@@ -7,9 +7,11 @@ import time
 import click
 
 from ..app.handle import unknown_job
+from ..core.codec import printable
 from ..core.job import Attempt, Job
 from ..core.units import bytes_in_words, in_words
-from .common import ago, backend_of, checked_id, json_option, say, say_json, url_option
+from .common import ago, backend_of, checked_id, json_option, say, say_json, url_option, write
+from .layout import state
 
 
 @click.command("job")
@@ -25,9 +27,10 @@ def command(job_id: str, full: bool, url: str | None, as_json: bool) -> None:
     if as_json:
         say_json(job)
         return
-    say(job.id)
+    write(click.style(printable(job.id), bold=True))
     for name, value in _facts(job, full):
-        say(f"  {name:<10} {value}")
+        text = printable(value)
+        write(f"  {name:<10} {state(job.state, text) if name == 'state' else text}")
     for attempt in job.history:
         _show(attempt, full)
 
@@ -40,7 +43,7 @@ def _facts(job: Job, full: bool) -> list[tuple[str, str]]:
     if job.summary:
         facts.append(("summary", job.summary))
     facts.append(("arguments", _short(job.args, full)))
-    facts.append(("attempts", f"{job.attempts} ({job.errors} errors, {job.crashes} crashes, {job.snoozes} snoozes)"))
+    facts.append(("attempts", _attempts(job)))
     facts.append(("enqueued", ago(job.enqueued_at)))
     if job.due_at is not None:
         facts.append(("due", f"in {in_words(max(0.0, job.due_at - time.time()))}"))
@@ -61,9 +64,16 @@ def _facts(job: Job, full: bool) -> list[tuple[str, str]]:
     return facts
 
 
+def _attempts(job: Job) -> str:
+    kinds = ((job.errors, "error", "errors"), (job.crashes, "crash", "crashes"), (job.snoozes, "snooze", "snoozes"))
+    counts = [f"{count} {one if count == 1 else more}" for count, one, more in kinds if count]
+    return f"{job.attempts}" + (f" ({', '.join(counts)})" if counts else "")
+
+
 def _show(attempt: Attempt, full: bool) -> None:
     ran = in_words(max(0.0, attempt.ended_at - attempt.started_at))
-    say(f"\n  attempt {attempt.number} {attempt.outcome} {ago(attempt.ended_at)}, after {ran}, on {attempt.worker}")
+    when = f"{ago(attempt.ended_at)}, after {ran}, on {attempt.worker}"
+    write(f"\n  {click.style(f'attempt {attempt.number} {attempt.outcome}', bold=True)} {printable(when)}")
     if attempt.error:
         lines = (attempt.error.traceback or attempt.error.in_one_line()).rstrip().splitlines()
         hidden = 0 if full else max(0, len(lines) - 8)

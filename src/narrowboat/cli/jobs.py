@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..core.states import State
-from .common import ago, backend_of, json_option, say, say_json, table, url_option
+from .common import ago, backend_of, json_option, say, say_json, url_option
+from .layout import table
 
 
 @click.command("jobs")

@@ -11,7 +11,8 @@ import msgspec
 
 from ..core.needs import NeedsPolicy
 from ..core.task import TaskSpec
-from .common import say, table
+from .common import say
+from .layout import paragraph, table
 from .settings import find_all
 
 FILE = click.Path(path_type=Path)
@@ -49,7 +50,8 @@ def command(app: str | None, lock: Path | None, check: Path | None) -> None:
     table(rows, ("TASK", "MAY TOUCH", "EXECUTOR"))
     debts = [task.name for task in tasks if task.needs.reach.trusted]
     if debts:
-        say(f"\ndebt: {', '.join(debts)}: trusted with everything that the worker has but its backend")
+        say("")
+        paragraph(f"debt: {', '.join(debts)}: trusted with everything that the worker has but its backend")
 
 
 def _touches(task: TaskSpec) -> str:
@@ -60,7 +62,7 @@ def _touches(task: TaskSpec) -> str:
 
 def _kept(task: TaskSpec) -> str:
     memory = f", {task.limits.memory // 1_000_000} MB" if task.limits.memory else ""
-    return ("fresh for each attempt" if task.is_untrusted else "shared with its like") + memory
+    return ("fresh each time" if task.is_untrusted else "reused") + memory
 
 
 def _as_data(tasks: tuple[TaskSpec, ...]) -> dict[str, Any]:

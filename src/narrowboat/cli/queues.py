@@ -7,7 +7,8 @@ import click
 from ..backends.base import QueueStats
 from ..core.states import State
 from ..core.units import in_words
-from .common import backend_of, json_option, say, say_json, table, url_option
+from .common import backend_of, json_option, say, say_json, url_option
+from .layout import table
 
 
 @click.command("queues")

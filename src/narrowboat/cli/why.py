@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .common import backend_of, checked_id, json_option, say, say_json, url_option
+from .common import backend_of, checked_id, json_option, say_json, url_option
+from .layout import paragraph
 
 
 @click.command("why")
@@ -19,4 +20,4 @@ def command(job_id: str, url: str | None, as_json: bool) -> None:
     if as_json:
         say_json(reason)
     else:
-        say(f"{reason.state}: {reason.text}")
+        paragraph(f"{reason.state}: {reason.text}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .common import url_option
+from .common import url_option, write
 from .settings import find_all, setting_options
 
 
@@ -69,7 +69,12 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
     if not backend.capabilities.is_shared:
         raise ConfigError(f"{redacted(where)} lives inside one process, so no worker can share it; use sqlite:///...")
     try:
-        status = Worker(settings, backend, origin, click.echo if is_human else None).run()
+        status = Worker(settings, backend, origin, _banner if is_human else None).run()
     except ImportFailed as error:
         raise click.ClickException(f"{settings.app} cannot be imported:\n\n{error}") from None
     sys.exit(status)
+
+
+def _banner(text: str) -> None:
+    head, *facts = text.splitlines()
+    write("\n".join([click.style(head, bold=True), *facts]))

@@ -55,7 +55,9 @@ def _sum_of_parts(
 
 
 def in_words(duration_s: float) -> str:
-    """A duration for people: "4 ms", "1.2 s", "45 s", "3 min", "2 h", "4 d"."""
+    """A duration for people: "0.4 ms", "4 ms", "1.2 s", "45 s", "3 min", "2 h", "4 d"."""
+    if 0 < duration_s < 0.001:
+        return f"{duration_s * 1000:.1f} ms"
     if duration_s < 1:
         return f"{duration_s * 1000:.0f} ms"
     if duration_s < 10:

@@ -8,12 +8,12 @@ import msgspec
 
 ENFORCED, PARTIAL, MISSING, DECLARED = "enforced", "partial", "missing", "declared"
 PROPERTIES = {
-    "secrets": "environment and memory of the worker",
-    "files read": "other people's uploads, keys, the database",
-    "files written": "anything beyond its scratch folder",
-    "programs": "a shell, a delegate of ImageMagick",
-    "network": "other hosts, local services, cloud metadata",
-    "signals": "the worker and other executors",
+    "secrets": "reading the worker's environment and memory",
+    "files read": "reading other people's uploads, keys, the database",
+    "files written": "writing anywhere but into its scratch folder",
+    "programs": "starting a shell, or a delegate of ImageMagick",
+    "network": "reaching other hosts, local services, cloud metadata",
+    "signals": "signals to the worker and other executors",
     "memory": "bombs that take the machine's memory",
     "processor": "loops that never end, floods of threads",
     "time": "attempts past their timeout",

@@ -205,7 +205,7 @@ class Tree:
                     self._ask(root, limb)
                 root.waiting.clear()
             case wire.ImportFailed(text, remedy):
-                self.failure = Failed(printable(f"{text}\n{remedy}".strip()), is_import=True)
+                self.failure = Failed(printable(f"{text}\n{remedy}".strip("\n")), is_import=True)
             case wire.Forked(request, pid):
                 self._branch_forked(request, kernel.Process(pid, descriptor))
             case wire.ForkFailed(request, error):
