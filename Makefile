@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench docs security clean
+.PHONY: demo test check bench docs pictures security clean
 
 demo: $(VENV)/.studio
 	@$(BIN)/python -m examples.studio.demo
@@ -28,6 +28,9 @@ security: $(VENV)/.test
 
 docs: $(VENV)/.test
 	@$(BIN)/python -m docs.generate
+
+pictures: $(VENV)/.pictures
+	@$(BIN)/python -m docs.pictures $(ARGS)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Narrowboat needs Python 3.11 or newer with venv (Debian: apt install python3-venv)"; exit 1; }

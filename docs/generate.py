@@ -13,6 +13,15 @@ from narrowboat.core.states import TRANSITIONS, diagram
 HERE = Path(__file__).resolve().parent
 
 
+PICTURES = {
+    "job": (
+        "dead-job",
+        "A dead job: its state, its arguments, three attempts with tracebacks and logs; then why it is dead",
+    ),
+    "queues": ("queues", "Queues in numbers, the newest jobs, and why one does not run: no worker knows its task"),
+}
+
+
 def states_page() -> str:
     """The state diagram and the table of moves."""
     rows = "\n".join(f"| {move.source} | {move.verb} | {move.target} |" for move in TRANSITIONS)
@@ -29,6 +38,9 @@ def commands_page() -> str:
         command: click.Command = importlib.import_module(f"narrowboat.cli.{name}").command
         context = click.Context(command, info_name=f"narrowboat {name}", terminal_width=100, max_content_width=100)
         parts.append(f"\n## {name}\n\n```\n{command.get_help(context)}\n```\n")
+        if name in PICTURES:
+            file, words = PICTURES[name]
+            parts.append(f"\n![{words}](pictures/{file}.svg)\n")
     codes = " ".join(EXIT_CODES.replace("\b", "").split())
     return "".join(parts) + f"\n{codes}\n"
 

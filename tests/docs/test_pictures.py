@@ -1,0 +1,51 @@
+"""The terminal pictures of the docs: each is used, and shows what the commands in it still print."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from docs.pictures import PICTURES, Picture, Type, take
+from tests.support.processes import ROOT
+
+from .test_pages import MARKDOWN
+
+FOLDER = ROOT / "docs" / "pictures"
+NAMED = re.compile(r'!\[([^\]]*)\]\(([^)]+\.svg)\)|<img src="([^"]+\.svg)"[^>]* alt="([^"]*)"')
+
+
+def words_in(picture: Picture) -> str:
+    """The text of its file, a line of the terminal in each line: the pieces of one have the same place from the top."""
+    lines: dict[str, str] = {}
+    for top, text in re.findall(
+        r'<text [^>]* y="([\d.]+)"[^>]*>([^<]*)</text>', (FOLDER / f"{picture.name}.svg").read_text()
+    ):
+        lines[top] = lines.get(top, "") + html.unescape(text).replace("\xa0", " ")
+    return "\n".join(lines.values())
+
+
+def test_every_picture_is_in_a_page_and_described_there() -> None:
+    named = {
+        (page, alt or other): page.parent / (path or src)
+        for page in MARKDOWN
+        for alt, path, src, other in NAMED.findall(page.read_text())
+    }
+    assert all(len(words) > 20 for _, words in named), "the words for those who do not see it"
+    assert {path.resolve() for path in named.values()} == set(FOLDER.glob("*.svg"))
+    assert {path.stem for path in named.values()} == {picture.name for picture in PICTURES}
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_a_picture_shows_what_its_commands_print(picture: Picture) -> None:
+    assert "\x1b[1;32m$" in take(picture), "it fails by itself where a word of it is not seen"
+    drawn = words_in(picture)
+    commands = [step.command for step in picture.steps if isinstance(step, Type) and "$" not in step.command]
+    assert [word for word in [*picture.words, *commands] if word not in drawn] == [], "run `make pictures`"
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_a_picture_fetches_nothing_and_is_from_no_machine(picture: Picture) -> None:
+    text = (FOLDER / f"{picture.name}.svg").read_text()
+    assert not re.search(r"@font-face|@import|href|<script|<image|url\((?!#)|/tmp/|/home/|/work", text)
