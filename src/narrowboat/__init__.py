@@ -51,6 +51,9 @@ if TYPE_CHECKING:
         PayloadTooLarge as PayloadTooLarge,
     )
     from .core.errors import (
+        QueueFull as QueueFull,
+    )
+    from .core.errors import (
         RetryIn as RetryIn,
     )
     from .core.errors import (
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
     from .core.file import File as File
     from .core.needs import Needs as Needs
     from .core.outcome import DeadJob as DeadJob
+    from .core.queue import Queue as Queue
     from .core.retry import Retry as Retry
     from .core.states import State as State
 
@@ -93,6 +97,7 @@ _HOMES = {
         "JobNotFinished",
         "NarrowboatError",
         "PayloadTooLarge",
+        "QueueFull",
         "RetryIn",
         "Snooze",
         "Stopping",
@@ -104,6 +109,7 @@ _HOMES = {
     "core.file": ("Accept", "File"),
     "core.needs": ("Needs",),
     "core.outcome": ("DeadJob",),
+    "core.queue": ("Queue",),
     "core.retry": ("Retry",),
     "core.states": ("State",),
 }

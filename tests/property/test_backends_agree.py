@@ -33,9 +33,10 @@ from narrowboat.backends.base import (
 )
 from narrowboat.backends.memory import MemoryBackend
 from narrowboat.core.decide import Settlement
-from narrowboat.core.errors import BackendError
+from narrowboat.core.errors import BackendError, QueueFull
 from narrowboat.core.job import Claim, Job, JobSummary, NewJob, Progress
 from narrowboat.core.outcome import ErrorInfo
+from narrowboat.core.queue import Queue
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
 
@@ -67,6 +68,7 @@ new_jobs = st.fixed_dictionaries(
         "key": st.sampled_from((None, None, *KEYS)),
         "key_for": st.sampled_from(("waiting", "active", 10.0)),
         "tags": st.sampled_from(((), ("x",), ("x", "y"))),
+        "client": st.sampled_from(("", "", "ann", "bob")),
     }
 )
 wants = st.lists(
@@ -74,6 +76,15 @@ wants = st.lists(
     max_size=2,
 )
 ends = st.lists(st.tuples(numbers, st.sampled_from(ENDS), st.booleans()), max_size=4)
+limits = st.sampled_from(
+    (
+        {},
+        {},
+        {"q": Queue("q", 6)},
+        {"q": Queue("q", waiting_per_client=2), "r": Queue("r", 3, 1)},
+        {"r": Queue("r", 20, 3)},
+    )
+)
 dues = st.sampled_from((0.0, 0.0, 3.0))
 
 Pair = tuple[Claim, Claim]
@@ -128,11 +139,11 @@ class BackendsAgree(RuleBasedStateMachine):
         self.jobs.append(job)
         return job
 
-    @rule(fields=st.lists(new_jobs, min_size=1, max_size=5), again=few_numbers)
-    def enqueue(self, fields: list[dict[str, Any]], again: list[int]) -> None:
+    @rule(fields=st.lists(new_jobs, min_size=1, max_size=5), again=few_numbers, limits=limits)
+    def enqueue(self, fields: list[dict[str, Any]], again: list[int], limits: dict[str, Queue]) -> None:
         batch = [self.jobs[n % len(self.jobs)] for n in again] if self.jobs else []
         batch += [self.new(one) for one in fields]
-        self.agree(lambda backend: backend.enqueue(batch, now=self.now))
+        self.agree(lambda backend: backend.enqueue(batch, limits=limits, now=self.now))
 
     @rule(n=st.sampled_from((2, 10, 40)), keys=st.sampled_from((("", "x"), ("", ""))))
     def enqueue_many(self, n: int, keys: tuple[str, str]) -> None:
@@ -409,6 +420,8 @@ def _answer(verb: Callable[[Backend], Any], backend: Backend) -> Any:
         return verb(backend)
     except BackendError as error:
         return type(error)
+    except QueueFull as error:
+        return str(error), vars(error)
 
 
 def _settlement(claim: Claim, to: State, outcome: str, *, logs: bool, carried: tuple[NewJob, ...]) -> Settlement:

@@ -20,13 +20,22 @@ from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
-from ..core.errors import BackendUnavailable, BadArguments, ConfigError, StoreUnavailable, UnknownJob, UnknownTask
-from ..core.file import Accept, File, FileRef, Put, binder
+from ..core.errors import (
+    BackendUnavailable,
+    BadArguments,
+    ConfigError,
+    QueueFull,
+    StoreUnavailable,
+    UnknownJob,
+    UnknownTask,
+)
+from ..core.file import MARK, Accept, File, FileRef, Put, binder
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import NewJob
 from ..core.needs import Needs
 from ..core.outcome import DeadJob
+from ..core.queue import Queue
 from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
@@ -54,6 +63,8 @@ class App:
     file beside the nearest pyproject.toml.
     files: where the content of File arguments and results is kept, file:///srv/files or s3://bucket/prefix; without it
     NARROWBOAT_FILES, then [tool.narrowboat], then a folder beside the database.
+    queues: limits on waiting jobs, such as Queue("images", waiting=1000, waiting_per_client=20), past which this app's
+    enqueueing raises QueueFull; a queue that is not named has none.
     imports: modules with tasks, which workers import after the one that this App is in.
     import_env: placeholders for environment variables that the app's modules read when they are imported;
     executors import without the real ones. Create the App before importing those modules.
@@ -65,12 +76,16 @@ class App:
         *,
         url: str | None = None,
         files: str | None = None,
+        queues: Sequence[Queue] = (),
         imports: Sequence[str] = (),
         import_env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.hooks = Hooks()
         self._url = url
+        self._limits = {queue.name: queue for queue in queues if queue.is_limited}
+        if len({queue.name for queue in queues}) < len(queues):
+            raise ConfigError(f"app {name}: a queue is named twice in queues=")
         self._imports = tuple(imports)
         self._on_dead: list[str] = []
         self._tasks: dict[str, Enqueueable[..., Any]] = {}
@@ -226,7 +241,7 @@ class App:
         return handle
 
     def enqueue_many(self, prepared: Sequence[PreparedJob[R]]) -> list[JobHandle[R]]:
-        """Write many jobs in one round trip, all or none; handles in the same order.
+        """Write many jobs in one round trip, all or none; handles in the same order. Raises QueueFull.
 
         Inside a task: they are written together with its success, if its Needs(enqueue=...) name them.
         """
@@ -235,7 +250,13 @@ class App:
         if to_worker is not None:
             to_worker.enqueue(jobs)
             return [JobHandle(self, job.id) for job in jobs]
-        written = self.backend.enqueue(jobs)
+        try:
+            written = self.backend.enqueue(jobs, limits=self._limits)
+        except QueueFull:
+            for job in jobs:
+                if MARK.encode() in job.args:
+                    self.drop_files(job.id)
+            raise
         for asked, found in zip(jobs, written, strict=True):
             if not found.created and asked.id != found.id and self._has_files(asked):
                 self.drop_files(asked.id)  # of no use: the job of this key has its own

@@ -12,6 +12,7 @@ from ..core.arguments import Signature
 from ..core.errors import ConfigError
 from ..core.ids import is_task_name
 from ..core.needs import Limits, Needs
+from ..core.queue import checked_name
 from ..core.retry import Retry
 from ..core.task import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, MAX_CONCURRENCY, TaskSpec
 from ..core.units import seconds, size
@@ -64,7 +65,7 @@ def registered(
     is_untrusted = _untrusted(full_name, is_async, untrusted, signature.takes_files, needs)
     spec = TaskSpec(
         name=full_name,
-        queue=_queue(queue),
+        queue=checked_name(queue),
         priority=priority,
         timeout_s=_positive(seconds(timeout), f"timeout of {full_name}"),
         limits=_limits(full_name, is_async, is_untrusted, memory, cpu, processes, scratch),
@@ -122,12 +123,6 @@ def _untrusted(task: str, is_async: bool, asked: bool | None, takes_files: bool,
             "your own, say untrusted=False"
         )
     return is_untrusted
-
-
-def _queue(name: str) -> str:
-    if not name or len(name) > 100 or any(c in name for c in " \t\n:,={}"):
-        raise ConfigError(f"queue {name!r}: use 1 to 100 characters without spaces or any of : , = {{ }}")
-    return name
 
 
 def _positive(value: Any, what: str) -> Any:

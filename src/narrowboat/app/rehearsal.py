@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
-from ..backends.base import Backend, Filter
+from ..backends.base import NO_LIMITS, Backend, Filter
 from ..core import codec
 from ..core.errors import ConfigError, WaitTimeout
 from ..core.job import Enqueued, Job, JobSummary, NewJob
+from ..core.queue import Queue
 from ..core.runnable import RunnableApp
 from ..core.states import State
 from ..files.folder import FolderStore
@@ -160,8 +161,10 @@ class _Stage(Clocked):
         super().__init__(backend, clock)
         self._rehearsal = rehearsal
 
-    def enqueue(self, jobs: Sequence[NewJob], into: Any = None) -> list[Enqueued]:
-        written = self._backend.enqueue(jobs, into, now=self._clock.now)
+    def enqueue(
+        self, jobs: Sequence[NewJob], into: Any = None, limits: Mapping[str, Queue] = NO_LIMITS
+    ) -> list[Enqueued]:
+        written = self._backend.enqueue(jobs, into, limits, now=self._clock.now)
         self._rehearsal.wrote()
         return written
 

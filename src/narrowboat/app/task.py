@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, NarrowboatError
 from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
 from ..core.job import MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob
+from ..core.queue import MAX_CLIENT
 from ..core.retry import Retry
 from ..core.task import TaskSpec
 from ..core.units import seconds
@@ -36,6 +37,7 @@ class Options:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: Sequence[str] = ()
     summary: str = ""
+    client: str = ""
 
     def __post_init__(self) -> None:
         if not MIN_PRIORITY <= self.priority <= MAX_PRIORITY:
@@ -44,6 +46,8 @@ class Options:
             raise ConfigError(f"run_after {self.run_after}: a date needs a time zone to be a point in time")
         if isinstance(self.tags, str):
             raise ConfigError(f"tags={self.tags!r}: give a list of texts")
+        if len(self.client) > MAX_CLIENT:
+            raise ConfigError(f"client {self.client[:50]!r}...: at most {MAX_CLIENT} characters")
 
     def when(self) -> tuple[float, float | None]:
         """(delay in seconds, point in time or None)."""
@@ -106,7 +110,7 @@ class Enqueueable(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Write one job with these arguments; durable when it returns.
 
-        Raises BadArguments, PayloadTooLarge, BackendUnavailable.
+        Raises BadArguments, PayloadTooLarge, QueueFull, BackendUnavailable.
         """
         return self._app.enqueue(self._prepare(self._options, args, kwargs))
 
@@ -129,6 +133,7 @@ class Enqueueable(Generic[P, R]):
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] | None = None,
         summary: str | None = None,
+        client: str | None = None,
     ) -> BoundTask[P, R]:
         """This task with other options, for the jobs enqueued through what is returned.
 
@@ -136,6 +141,7 @@ class Enqueueable(Generic[P, R]):
         key: a text, a template such as "cat-{width}", "arguments", or a function of the arguments.
         key_for: "waiting", "active", or a duration after success.
         summary: one line for people; a template, too.
+        client: who asks, such as "user-7", for queues that limit what each client may have waiting.
         """
         given = {
             "queue": queue,
@@ -146,6 +152,7 @@ class Enqueueable(Generic[P, R]):
             "headers": headers,
             "tags": tags,
             "summary": summary,
+            "client": client,
         }
         changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return BoundTask(self, replace(self._options, **changed))
@@ -224,6 +231,7 @@ class Enqueueable(Generic[P, R]):
                 due=due,
                 key=self._key(options, data, args, kwargs),
                 key_for=options.key_for,
+                client=options.client,
                 headers=dict(options.headers),
                 tags=tuple(options.tags),
                 summary=self._summary(options, data),

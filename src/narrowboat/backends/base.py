@@ -15,10 +15,12 @@ import msgspec
 
 from ..core.decide import Settlement
 from ..core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob, Progress
+from ..core.queue import Queue
 from ..core.states import State
 from ..core.task import Manifest, TaskSpec
 
 TURN = 16  # jobs taken from one lane before the next lane has its turn
+NO_LIMITS: Mapping[str, Queue] = {}
 PLACES = 1000  # a place in line beyond this one is not counted, unless more is asked for
 
 
@@ -199,13 +201,23 @@ class Backend(ABC):
     beside: str = ""  # a path that a folder for files is named after, where jobs are kept in a file
 
     @abstractmethod
-    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob],
+        into: Any = None,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+    ) -> list[Enqueued]:
         """Write jobs, all or none, in order. Durable when it returns.
 
         A job whose id is there already, or whose key is held by another job of the same task, is not
         written; the answer names the job that is there. A key is held while its job is waiting
         (key_for "waiting"), not finished ("active"), or not finished or less than so many seconds past
         success (a number); the job that asks decides by its own `key_for`.
+        limits: by the name of the queue. Jobs past one are refused with QueueFull, and then none of this call is
+        written. Waiting are scheduled and queued jobs, wherever they came from; but what a task enqueues (in a
+        settlement), retries, releases and rescues are never refused. Callers at the same time never go past a limit
+        together.
         Raises BackendUnavailable within a bounded wait when it cannot write.
         """
 

@@ -60,6 +60,21 @@ class StoreUnavailable(NarrowboatError):
     """The file store could not be reached, or could not write."""
 
 
+class QueueFull(NarrowboatError):
+    """More jobs would wait in a queue than its limit lets. Nothing was written.
+
+    client: whose own limit it is; empty where it is that of the whole queue. waiting: jobs in the queue.
+    retry_after_s: when there may be room, reckoned from how fast the queue moves.
+    """
+
+    def __init__(
+        self, message: str, *, queue: str, limit: int, client: str, waiting: int, retry_after_s: float
+    ) -> None:
+        super().__init__(message)
+        self.queue, self.limit, self.client = queue, limit, client
+        self.waiting, self.retry_after_s = waiting, retry_after_s
+
+
 class UnknownTask(NarrowboatError, LookupError):
     """No worker has published a task of this name."""
 

@@ -29,6 +29,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     due: float | None = None  # a point in time instead of a delay
     key: str | None = None  # the job's name within its task, if it has one
     key_for: str | float = "active"  # "waiting", "active", or seconds after success
+    client: str = ""  # who asked for it, where a queue limits what each may have waiting
     headers: dict[str, str] = {}  # for tracing; never arguments
     tags: tuple[str, ...] = ()
     summary: str = ""
@@ -115,6 +116,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     reason: str = ""  # why it ended dead or cancelled, in one line
     is_cancel_asked: bool = False
+    client: str = ""
 
     @property
     def attempts(self) -> int:

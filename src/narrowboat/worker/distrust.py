@@ -22,6 +22,7 @@ from ..core.outcome import (
     Succeeded,
     Unreadable,
 )
+from ..core.queue import MAX_CLIENT
 from .executors import ProtocolViolation
 
 LONGEST_DELAY_S = 366 * 86_400.0
@@ -66,6 +67,7 @@ def believable_job(job: NewJob, allowed: tuple[str, ...]) -> NewJob:
         and MIN_PRIORITY <= job.priority <= MAX_PRIORITY
         and len(job.args) <= MAX_PAYLOAD
         and len(job.summary) <= MAX_SUMMARY
+        and len(job.client) <= MAX_CLIENT
         and len(small) <= 200
         and all(len(text) <= LONGEST_NAME for text in small)
         and math.isfinite(due)

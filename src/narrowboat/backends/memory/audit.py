@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ...core.states import FINAL, State
+from ...core.states import FINAL, WAITING, State
 from .record import Record
 from .store import Store, due_entry, lane_of, line_entry
 
 
 def audit(store: Store) -> list[str]:
     """What is wrong, one sentence each."""
-    return [*_memberships(store), *_strays(store), *_keys(store)]
+    return [*_memberships(store), *_strays(store), *_keys(store), *_waiting(store)]
 
 
 def _memberships(store: Store) -> Iterator[str]:
@@ -49,6 +49,12 @@ def _strays(store: Store) -> Iterator[str]:
         if size != counts[state]:
             yield f"{counts[state]} jobs are {state}, and their structure has {size}"
     yield from (f"the lane {name} is empty, and kept" for name, lane in store.lanes.items() if not lane.line)
+
+
+def _waiting(store: Store) -> Iterator[str]:
+    found = Counter((r.new.queue, r.new.client) for r in store.jobs.values() if r.state in WAITING)
+    if found != store.waiting:
+        yield f"{dict(found)} jobs of each queue and client wait, and counted are {dict(store.waiting)}"
 
 
 def _keys(store: Store) -> Iterator[str]:

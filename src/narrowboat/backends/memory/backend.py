@@ -14,9 +14,11 @@ import msgspec
 
 from ...core.errors import UnsupportedByBackend
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
+from ...core.queue import Queue, full
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
+    NO_LIMITS,
     PLACES,
     Backend,
     Capabilities,
@@ -61,14 +63,24 @@ class MemoryBackend(Backend):
         """In a child process: whichever thread of the parent held the lock is not here to let go of it."""
         self._changed = threading.Condition()
 
-    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob],
+        into: Any = None,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+    ) -> list[Enqueued]:
         if into is not None:
             raise UnsupportedByBackend("the memory backend has no connection to enqueue into: leave out into=")
         if not all(isinstance(job, NewJob) for job in jobs):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError("enqueue takes NewJob values; nothing was written")
         with self._changed:
+            at = _time(now)
+            over = self._store.over(jobs, limits, at) if limits else None
+            if over is not None:
+                raise full(over, look.ended(self._store, over.queue.name, 100), at)
             self._changed.notify_all()
-            return self._store.write(jobs, _time(now))
+            return self._store.write(jobs, at)
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         with self._changed:

@@ -115,4 +115,5 @@ class Record:
             "progress": self.progress,
             "reason": self.reason,
             "is_cancel_asked": self.is_cancel_asked,
+            "client": self.new.client,
         }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 from ...core.errors import UnknownWorker
 from ...core.job import Enqueued, NewJob
-from ...core.states import State, can_move
+from ...core.queue import Over, Queue, Tally
+from ...core.states import WAITING, State, can_move
 from ...core.task import TaskSpec
 from ..base import TURN, Gate, StepReply, Want, WorkerInfo
 from .record import Hold, Record
@@ -58,6 +60,7 @@ class Store:
         self.workers: dict[str, Worker] = {}
         self.gates: dict[str, Gate] = {}
         self.specs: dict[str, TaskSpec] = {}
+        self.waiting: Counter[tuple[str, str]] = Counter()  # (queue, client) -> scheduled and queued jobs
         self._orders, self._tokens, self._turns = count(1), count(1), count(1)
 
     def worker(self, id: str) -> Worker:
@@ -70,6 +73,23 @@ class Store:
     def write(self, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
         """Write the jobs that are not there yet, by id and by key."""
         return [self._write(job, now) for job in jobs]
+
+    def over(self, jobs: Sequence[NewJob], limits: Mapping[str, Queue], now: float) -> Over | None:
+        """The limit that writing these jobs would go past."""
+        tally = Tally(
+            limits,
+            lambda queue: sum(n for (name, _), n in self.waiting.items() if name == queue),
+            lambda queue, client, most: min(most, self.waiting[queue, client]),
+        )
+        ids: set[str] = set()
+        keys: set[tuple[str, str | None]] = set()
+        for job in jobs:
+            is_held = job.key is not None and ((job.task, job.key) in keys or self.key_holder(job, now) is not None)
+            if job.id not in self.jobs and job.id not in ids and not is_held:
+                tally.add(job)
+                ids.add(job.id)
+                keys.add((job.task, job.key))
+        return tally.over()
 
     def _write(self, job: NewJob, now: float) -> Enqueued:
         if job.id in self.jobs:
@@ -178,6 +198,8 @@ class Store:
         return f"queue:{lane.queue}" in shut or f"task:{lane.task}" in shut
 
     def _leave(self, record: Record) -> None:
+        if record.state in WAITING:
+            self._count(record, -1)
         if record.state is State.SCHEDULED:
             self.scheduled.pop(bisect_left(self.scheduled, due_entry(record)))
         elif record.state is State.QUEUED:
@@ -191,7 +213,15 @@ class Store:
             self.workers[record.hold.worker].holds.discard(record.new.id)
             record.hold, record.is_cancel_asked = None, False
 
+    def _count(self, record: Record, by: int) -> None:
+        asker = record.new.queue, record.new.client
+        self.waiting[asker] += by
+        if not self.waiting[asker]:
+            del self.waiting[asker]
+
     def _enter(self, record: Record, now: float) -> None:
+        if record.state in WAITING:
+            self._count(record, 1)
         if record.state is State.SCHEDULED:
             insort(self.scheduled, due_entry(record))
         elif record.state is State.QUEUED:

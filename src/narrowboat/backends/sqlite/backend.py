@@ -13,9 +13,11 @@ from typing import Any
 
 from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
+from ...core.queue import Over, Queue, full
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
+    NO_LIMITS,
     PLACES,
     Backend,
     Capabilities,
@@ -69,14 +71,30 @@ class SQLiteBackend(Backend):
             self.close()
             raise
 
-    def enqueue(self, jobs: Sequence[NewJob], into: Any = None, now: float | None = None) -> list[Enqueued]:
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob],
+        into: Any = None,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+    ) -> list[Enqueued]:
         """See Backend. `into`: an open sqlite3.Connection to the same file, in a transaction of yours."""
         moment = _clock(now)
-        if into is not None:
+
+        def write(connection: sqlite3.Connection) -> list[Enqueued] | Over:
+            if limits:
+                return enqueue.enqueue_within(connection, jobs, moment, limits)
+            return enqueue.enqueue(connection, jobs, moment)
+
+        if into is None:
+            written = self._writer.write(write)
+        else:
             self._refuse_other_file(into)
             with errors_said_plainly(self._connections.path):
-                return enqueue.enqueue(into, jobs, moment)
-        return self._writer.write(lambda c: enqueue.enqueue(c, jobs, moment))
+                written = write(into)
+        if isinstance(written, Over):  # when to come back is reckoned here, where nobody waits for the lock
+            raise full(written, self.ended(written.queue.name), moment)
+        return written
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend. A step that settles nothing need not be on the disk when it counts."""

@@ -13,7 +13,7 @@ from ...core.errors import BackendError, BackendUnavailable, ConfigError, Schema
 from .queries import sql
 
 DURABILITIES = ("full", "normal")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MOST_IDLE = 16  # readers that are kept for the next read
 APPLICATION_ID = 0x6E62_6F61  # marks the file as ours
 _leaked: list[object] = []  # of a parent process: to close them here would disturb its file locks and its WAL
@@ -96,6 +96,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
                 f"{path} was made by a newer Narrowboat (its format is {version}, this one knows {SCHEMA_VERSION}); "
                 "update Narrowboat here, or point NARROWBOAT_URL at another file"
             )
+        if application == APPLICATION_ID:
+            raise ConfigError(f"{path} was made by a Narrowboat before its first release; start with a new file")
         if tables:
             raise ConfigError(
                 f"{path} is a SQLite database of another application; point NARROWBOAT_URL at a file of its own"

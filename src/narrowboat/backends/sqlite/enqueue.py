@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ...core import codec
 from ...core.job import Enqueued, NewJob
+from ...core.queue import Over, Queue, Tally
 from ...core.states import State
+from . import waiting
 from .queries import sql
 
 
-def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
-    """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none."""
+def enqueue_within(
+    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, limits: Mapping[str, Queue]
+) -> list[Enqueued] | Over:
+    """Write the jobs that are not there yet, or none of them, and the limit that they would go past."""
+    limited = dict.fromkeys(job.queue for job in jobs if job.queue in limits)
+    if not limited:
+        return enqueue(connection, jobs, now)
+    if connection.isolation_level is not None and not connection.in_transaction:
+        connection.execute("BEGIN")  # as the caller's first INSERT would: else the savepoint would commit at its end
+    for queue in limited:
+        waiting.count(connection, queue)  # once counted, the number is kept, also when the jobs are refused
+    tally = Tally(limits, partial(waiting.count, connection), partial(waiting.count_own, connection))
+    connection.execute("SAVEPOINT within")
+    answers = enqueue(connection, jobs, now, tally)
+    over = tally.over()
+    if over is not None:
+        connection.execute("ROLLBACK TO within")
+    connection.execute("RELEASE within")
+    return over or answers
+
+
+def enqueue(
+    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, tally: Tally | None = None
+) -> list[Enqueued]:
+    """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none.
+
+    tally: where new jobs are counted; if they are over it, the caller is to roll back.
+    """
     written = _Batch(connection, now)
     ids = codec.encode([job.id for job in jobs]).decode()
     there = {row[0] for row in connection.execute(sql("known_ids"), {"ids": ids})}
@@ -28,9 +58,12 @@ def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) 
             continue
         there.add(job.id)
         ord_ += 1
+        if tally is not None:
+            tally.add(job)
         written.add(job, ord_)
         answers.append(Enqueued(job.id, True))
-    written.flush()
+    if tally is None or tally.over() is None:
+        written.flush()
     return answers
 
 
@@ -77,6 +110,7 @@ class _Batch:
         self._payloads: list[tuple[object, ...]] = []
         self._lanes: dict[tuple[str, str, str], tuple[int, int | None]] = {}
         self._rises: dict[int, int] = {}
+        self._added: Counter[int] = Counter()
 
     def key_holder(self, job: NewJob) -> str | None:
         if job.key is None:
@@ -88,6 +122,7 @@ class _Batch:
         if names not in self._lanes:
             self._lanes[names] = lane_of(self._connection, *names)
         lane, head = self._lanes[names]
+        self._added[lane] += 1
         due = self._now + job.delay_s if job.due is None else job.due
         is_due = due <= self._now
         if is_due and (head is None or head < job.priority):
@@ -108,6 +143,7 @@ class _Batch:
                 job.key,
                 job.summary,
                 tags,
+                job.client,
             )
         )
         headers = codec.encode(job.headers).decode() if job.headers else "{}"
@@ -118,6 +154,7 @@ class _Batch:
 
     def flush(self) -> None:
         self._insert()
+        waiting.moved(self._connection, self._added)
         for lane, priority in self._rises.items():
             turn = draw(self._connection)
             self._connection.execute(sql("lane_rise"), {"lane": lane, "priority": priority, "turn": turn})

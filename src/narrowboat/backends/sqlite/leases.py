@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from ...core import codec
 from ...core.job import Claim
 from ...core.task import Manifest, TaskSpec
 from ..base import ClaimRef, Extended, WorkerInfo, WorkerView
+from . import waiting
 from .enqueue import draw
 from .lanes import look_at_heads
 from .queries import sql
@@ -104,6 +106,7 @@ def _release(connection: sqlite3.Connection, rows: sqlite3.Cursor, now: float) -
     jobs = rows.fetchall()
     back = [(now, ord_) for ord_, _, cancel in jobs if cancel is None]
     connection.executemany(sql("release"), back)
+    waiting.moved(connection, Counter(lane for _, lane, cancel in jobs if cancel is None))
     for ord_, _, cancel in jobs:
         if cancel is not None:
             connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": cancel, "now": now})

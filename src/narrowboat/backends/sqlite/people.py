@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...core.states import FINAL, State
 from ..base import Change
+from . import waiting
 from .enqueue import key_holder, lane_of
 from .lanes import look_at_heads
 from .queries import sql
@@ -29,6 +30,7 @@ def _cancel(connection: sqlite3.Connection, id_: str, reason: str, now: float) -
             connection.execute(sql("cancel_bell"), {"worker": worker})
         return State.RUNNING
     connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": reason, "now": now})
+    waiting.moved(connection, {lane: -1})
     if state == State.QUEUED:
         look_at_heads(connection, [lane])
     return State.CANCELLED
@@ -66,5 +68,6 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
         connection.execute(sql("retry_args"), {"ord": ord_, "args": change.args})
     if key is not None:
         connection.execute(sql("key_take"), {"task": task, "key": key, "ord": ord_})
+    waiting.moved(connection, {lane: 1})
     look_at_heads(connection, [lane])
     return True

@@ -91,7 +91,7 @@ def summary_of(row: Any) -> JobSummary:
 
 def job_of(row: Any, history: tuple[Attempt, ...]) -> Job:
     """A row of get.sql."""
-    args, headers, result, lane_key = row[22:26]
+    args, headers, result, lane_key = row[23:27]
     fields = _summary_fields(row)
     return Job(
         **fields, args=args, headers=codec.decode(headers), result=result or b"", lane_key=lane_key, history=history
@@ -134,4 +134,5 @@ def _summary_fields(row: Any) -> dict[str, Any]:
         "progress": _progress.decode(row[18]) if row[18] else None,
         "reason": row[19],
         "is_cancel_asked": bool(row[20]),
+        "client": row[22],
     }

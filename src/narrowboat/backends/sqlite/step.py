@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 import msgspec
 
@@ -10,6 +11,7 @@ from ...core import codec
 from ...core.errors import UnknownWorker
 from ...core.job import Claim
 from ..base import TURN, Step, StepReply, allowed
+from . import waiting
 from .enqueue import draw
 from .lanes import next_lanes, open_expired, promote
 from .queries import sql
@@ -59,6 +61,7 @@ def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
 def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
     """New claims in the order in which lanes were served, which is the order of their tokens."""
     claimed, room = 0, step.room or 0.0
+    gone: Counter[int] = Counter()
     for want in step.wants:
         left = allowed(step, want, claimed, room)
         while left > 0 and (lanes := next_lanes(connection, want)):
@@ -77,9 +80,11 @@ def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
                 },
             ).rowcount
             connection.execute(sql("lane_served"), {"lane": lane, "turn": draw(connection)})
+            gone[lane] -= taken
             left -= taken
             claimed += taken
             room -= taken * want.room
+    waiting.moved(connection, gone)
     return _claims_of_step(connection, step)
 
 

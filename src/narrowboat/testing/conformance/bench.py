@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import count
 from typing import Any, TypeVar
 
 from ...backends.base import (
@@ -56,7 +57,7 @@ class Bench:
     """A fresh backend and helpers. `now` is passed to every verb, and moves only by `later`."""
 
     def __init__(self, make_backend: MakeBackend, reopen: Reopen | None = None) -> None:
-        self._make, self._reopen, self._count = make_backend, reopen, 0
+        self._make, self._reopen, self._numbers = make_backend, reopen, count(1)
         self._opened: list[Backend] = []
         self.backend = self.make()
         self.now = 1_000_000.0
@@ -89,8 +90,7 @@ class Bench:
 
     def new(self, task: str = TASK, **fields: Any) -> NewJob:
         """A job that is not written yet. Its id says nothing about order, as ids of many hosts do."""
-        self._count += 1
-        entropy = hashlib.sha256(str(self._count).encode()).digest()[:10]
+        entropy = hashlib.sha256(str(next(self._numbers)).encode()).digest()[:10]
         return NewJob(id=f"{task}:{ulid(1_000_000_000, entropy)}", task=task, **fields)
 
     def add(self, task: str = TASK, **fields: Any) -> str:
@@ -120,8 +120,7 @@ class Bench:
 
     def worker(self, id: str = "", **options: Any) -> BenchWorker:
         """A new worker that has published."""
-        self._count += 1
-        return BenchWorker(self, id or f"worker-{self._count}", **options).publish()
+        return BenchWorker(self, id or f"worker-{next(self._numbers)}", **options).publish()
 
     def ended(self, to: State, **fields: Any) -> str:
         """A job that a passing worker has brought to an end."""

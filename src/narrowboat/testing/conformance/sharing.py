@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from ...backends.base import Gate
+from collections import Counter
+from contextlib import suppress
+
+from ...backends.base import Backend, Filter, Gate
+from ...core.errors import QueueFull
 from ...core.job import JobSummary
+from ...core.queue import Queue
 from ...core.states import State
 from .bench import Bench, released, requires, succeeded
 
@@ -81,3 +86,20 @@ def test_closing_one_handle_leaves_the_others(bench: Bench) -> None:
     job_id = bench.add()
     other.close()
     assert bench.worker().claim_one().id == job_id
+
+
+@requires("is_shared")
+def test_handles_that_enqueue_at_once_fill_a_queue_and_no_more(bench: Bench) -> None:
+    limits = {"default": Queue("default", 30, waiting_per_client=20)}
+
+    def enqueue(backend: Backend, client: str) -> int:
+        taken = 0
+        for _ in range(25):
+            with suppress(QueueFull):
+                taken += len(backend.enqueue([bench.new(client=client)], limits=limits, now=bench.now))
+        return taken
+
+    calls = [bench.meanwhile(lambda name=name: enqueue(bench.reopen(), name)) for name in ("ann", "bob", "ann")]
+    assert sum(call.result(60) for call in calls) == 30
+    clients = Counter(job.client for job in bench.backend.find(Filter(), now=bench.now).jobs)
+    assert max(clients.values()) <= 20

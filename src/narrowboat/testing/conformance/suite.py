@@ -17,6 +17,7 @@ from . import (
     gating,
     keys,
     leases,
+    limiting,
     order,
     purging,
     reading,
@@ -33,6 +34,7 @@ from .bench import Bench, MakeBackend, Reopen, needs_of
 
 MODULES: tuple[ModuleType, ...] = (
     enqueueing,
+    limiting,
     keys,
     delays,
     order,

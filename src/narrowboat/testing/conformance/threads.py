@@ -6,10 +6,12 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ...backends.base import Filter, Retention
+from ...core.errors import QueueFull
 from ...core.job import NewJob
+from ...core.queue import Queue
 from ...core.states import State
 from .bench import Bench, BenchWorker, succeeded
 
@@ -105,3 +107,26 @@ def test_a_storm_of_verbs_leaves_a_clean_store(bench: Bench) -> None:
     futures += [bench.meanwhile(produce), bench.meanwhile(disturb)]
     for future in futures:
         future.result(timeout=60)
+
+
+@_quick_turns()
+def test_threads_that_enqueue_at_once_fill_a_queue_and_no_more(bench: Bench) -> None:
+    ready = threading.Barrier(8)
+
+    def enqueue(n: int) -> tuple[int, int]:
+        ready.wait(10)
+        taken = free = 0
+        for k in range(20):
+            with suppress(QueueFull):
+                jobs = [bench.new(lane_key=str(n)) for _ in range(1 + k % 2)]
+                taken += len(bench.backend.enqueue(jobs, limits={"default": Queue("default", 50)}, now=bench.now))
+            # Whoever is written together with one who is refused is not harmed.
+            free += len(bench.backend.enqueue([bench.new(queue="free")], now=bench.now))
+        return taken, free
+
+    calls = [bench.meanwhile(lambda n=n: enqueue(n)) for n in range(8)]
+    counts = [call.result(30) for call in calls]
+    assert sum(taken for taken, _ in counts) == 50
+    assert [free for _, free in counts] == [20] * 8
+    waiting = {entry.queue: entry.counts.get(State.QUEUED) for entry in bench.backend.stats(now=bench.now)}
+    assert waiting == {"default": 50, "free": 160}

@@ -34,3 +34,6 @@ WHERE known <> EXISTS (SELECT 1 FROM worker_task WHERE worker_task.task = lane.t
 UNION ALL
 SELECT 'lane ' || id || ' says that it is ' || CASE shut WHEN 1 THEN 'shut' ELSE 'open' END || ', which is not so' FROM lane
 WHERE shut <> EXISTS (SELECT 1 FROM gate WHERE scope IN ('queue:' || queue, 'task:' || task))
+UNION ALL
+SELECT 'queue ' || queue || ' says that ' || n || ' jobs wait in it, which is not so' FROM waiting
+WHERE n <> (SELECT count(*) FROM job WHERE job.queue = waiting.queue AND state IN ('scheduled', 'queued'))

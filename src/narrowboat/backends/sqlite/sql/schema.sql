@@ -44,7 +44,8 @@ CREATE TABLE job (
     progress TEXT,
     reason TEXT NOT NULL DEFAULT '',
     summary TEXT NOT NULL DEFAULT '',
-    tags TEXT NOT NULL DEFAULT '[]'
+    tags TEXT NOT NULL DEFAULT '[]',
+    client TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX job_queued ON job (lane, priority DESC, ord) WHERE state = 'queued';
 CREATE INDEX job_scheduled ON job (due_at, queue) WHERE state = 'scheduled';
@@ -52,6 +53,10 @@ CREATE INDEX job_running ON job (worker, step, queue) WHERE state = 'running';
 CREATE INDEX job_cancelling ON job (worker) WHERE state = 'running' AND cancel IS NOT NULL;
 CREATE INDEX job_done ON job (queue, finished_at) WHERE state IN ('succeeded', 'cancelled');
 CREATE INDEX job_dead ON job (queue, finished_at) WHERE state = 'dead';
+CREATE INDEX job_client ON job (queue, client) WHERE client <> '' AND state IN ('scheduled', 'queued');
+
+-- How many jobs wait, scheduled and queued ones, in each queue that was ever limited; other queues have no row.
+CREATE TABLE waiting (queue TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE payload (ord INTEGER PRIMARY KEY, args BLOB NOT NULL, headers TEXT NOT NULL, version INTEGER NOT NULL,
                       shape TEXT NOT NULL DEFAULT '');
@@ -89,5 +94,5 @@ CREATE TABLE published (task TEXT PRIMARY KEY, spec TEXT NOT NULL, at REAL NOT N
 CREATE VIEW summary AS
 SELECT job.ord, job.id, job.task, job.queue, state, job.priority, revision, errors, crashes, snoozes, enqueued_at,
        due_at, started_at, finished_at, ran_by, key, summary, tags, progress, reason, cancel IS NOT NULL AS cancelling,
-       job.lane
+       job.lane, client
 FROM job;
