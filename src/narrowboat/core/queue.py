@@ -13,6 +13,7 @@ from .units import in_words, many
 
 MAX_CLIENT = 200  # characters
 SOONEST_S, LATEST_S = 1.0, 3600.0
+ENDS = 30  # the latest of a queue make its pace, for a flood must not cost much
 UNKNOWN_S = 30.0  # when to come back, where nothing ended lately that would tell
 
 
@@ -99,7 +100,7 @@ class Tally:
 
 
 def full(over: Over, ended: Sequence[Ended], now: float) -> QueueFull:
-    """What is raised. ended: of this queue, for when to come back."""
+    """What is raised. ended: the latest ENDS of this queue, for when to come back."""
     back_s = _room_in_s(over, rate(ended, now))
     held = f"{over.client} has {many(over.own, 'waiting job')}" if over.client else many(over.waiting, "waiting job")
     more = f", {over.asked:,} more were asked for" if over.asked > 1 else ""

@@ -14,7 +14,7 @@ import msgspec
 
 from ...core.errors import UnsupportedByBackend
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
-from ...core.queue import Queue, full
+from ...core.queue import ENDS, Queue, full
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -78,7 +78,7 @@ class MemoryBackend(Backend):
             at = _time(now)
             over = self._store.over(jobs, limits, at) if limits else None
             if over is not None:
-                raise full(over, look.ended(self._store, over.queue.name, 100), at)
+                raise full(over, look.ended(self._store, over.queue.name, ENDS), at)
             self._changed.notify_all()
             return self._store.write(jobs, at)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
-from ...core.queue import Over, Queue, full
+from ...core.queue import ENDS, Over, Queue, full
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -93,7 +93,7 @@ class SQLiteBackend(Backend):
             with errors_said_plainly(self._connections.path):
                 written = write(into)
         if isinstance(written, Over):  # when to come back is reckoned here, where nobody waits for the lock
-            raise full(written, self.ended(written.queue.name), moment)
+            raise full(written, self.ended(written.queue.name, ENDS), moment)
         return written
 
     def step(self, step: Step, now: float | None = None) -> StepReply:

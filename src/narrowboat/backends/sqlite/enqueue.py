@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -24,9 +23,9 @@ def enqueue_within(
         return enqueue(connection, jobs, now)
     if connection.isolation_level is not None and not connection.in_transaction:
         connection.execute("BEGIN")  # as the caller's first INSERT would: else the savepoint would commit at its end
-    for queue in limited:
-        waiting.count(connection, queue)  # once counted, the number is kept, also when the jobs are refused
-    tally = Tally(limits, partial(waiting.count, connection), partial(waiting.count_own, connection))
+    # A number that was counted for the first time is kept, also when the jobs are refused.
+    counted = {queue: waiting.count(connection, queue) for queue in limited}
+    tally = Tally(limits, counted.__getitem__, partial(waiting.count_own, connection))
     connection.execute("SAVEPOINT within")
     answers = enqueue(connection, jobs, now, tally)
     over = tally.over()
@@ -73,13 +72,12 @@ def draw(connection: sqlite3.Connection, n: int = 1) -> int:
     return last
 
 
-def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> tuple[int, int | None]:
-    """The lane's id and the priority of its head; it comes into being with its first job."""
+def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> tuple[int, int | None, bool]:
+    """Its id, the priority of its head, and whether its queue is counted; it comes into being with its first job."""
     names = {"queue": queue, "task": task, "lane_key": lane_key}
-    row = (
+    return (
         connection.execute(sql("lane_find"), names).fetchone() or connection.execute(sql("lane_make"), names).fetchone()
     )
-    return row[0], row[1]
 
 
 def is_held(state: str, finished_at: float | None, key_for: str | float, now: float) -> bool:
@@ -108,9 +106,9 @@ class _Batch:
         self._connection, self._now = connection, now
         self._jobs: list[tuple[object, ...]] = []
         self._payloads: list[tuple[object, ...]] = []
-        self._lanes: dict[tuple[str, str, str], tuple[int, int | None]] = {}
+        self._lanes: dict[tuple[str, str, str], tuple[int, int | None, bool]] = {}
         self._rises: dict[int, int] = {}
-        self._added: Counter[int] = Counter()
+        self._added: dict[int, int] = {}
 
     def key_holder(self, job: NewJob) -> str | None:
         if job.key is None:
@@ -121,8 +119,9 @@ class _Batch:
         names = (job.queue, job.task, job.lane_key)
         if names not in self._lanes:
             self._lanes[names] = lane_of(self._connection, *names)
-        lane, head = self._lanes[names]
-        self._added[lane] += 1
+        lane, head, is_counted = self._lanes[names]
+        if is_counted:
+            self._added[lane] = self._added.get(lane, 0) + 1
         due = self._now + job.delay_s if job.due is None else job.due
         is_due = due <= self._now
         if is_due and (head is None or head < job.priority):

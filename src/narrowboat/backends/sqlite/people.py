@@ -50,7 +50,7 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     if holder is not None and holder != id_:
         return False
     queue = old_queue if change.queue is None else change.queue
-    lane, _ = lane_of(connection, queue, task, lane_key)
+    lane, _, _ = lane_of(connection, queue, task, lane_key)
     is_due = change.delay_s <= 0
     connection.execute(
         sql("retry"),

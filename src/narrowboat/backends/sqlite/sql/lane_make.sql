@@ -1,6 +1,6 @@
--- A new lane; shut if a gate is, known if a worker has published its task. Returns (id, priority).
+-- A new lane; shut if a gate is, known if a worker has published its task. Returns what lane_find does.
 INSERT INTO lane (queue, task, lane_key, shut, known) VALUES (
     :queue, :task, :lane_key,
     EXISTS (SELECT 1 FROM gate WHERE scope IN ('queue:' || :queue, 'task:' || :task)),
     EXISTS (SELECT 1 FROM worker_task WHERE task = :task)
-) RETURNING id, priority
+) RETURNING id, priority, EXISTS (SELECT 1 FROM waiting WHERE queue = :queue)
