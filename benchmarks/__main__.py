@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, measure, peer, sandbox
+from . import async_jobs, boat, measure, peer, sandbox, streams
 
-PARTS = ("huey", "rest", "async", "sandbox")
+PARTS = ("huey", "rest", "async", "sandbox", "streams")
 
 
 def main() -> None:
@@ -36,6 +36,9 @@ def main() -> None:
         if "sandbox" in options.only:
             folder.chmod(0o711)  # executors of a worker that is root have a user of their own
             complete = sandbox.compare(folder, _row) and complete
+        if "streams" in options.only:
+            print(f"\n{streams.STREAMS:,} browsers, each looking at a job of its own")
+            complete = streams.compare(folder, _row) and complete
     sys.exit(0 if complete else 1)
 
 

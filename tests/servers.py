@@ -8,14 +8,15 @@ import subprocess
 from ctypes.util import find_library
 from pathlib import Path
 
-PROGRAMS = {"chromium": "chromium", "convert-im6.q16": "imagemagick"}  # name -> package
+PROGRAMS = {"chromium": "chromium", "convert-im6.q16": "imagemagick", "nginx": "nginx-light"}  # name -> package
+WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users
 LIBRARIES = {"MagickWand-6.Q16": "libmagickwand-6.q16-6"}
 FILES = {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
 
 
 def main() -> None:
     """Install what is missing; a machine where that is not allowed skips those tests by name."""
-    missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
+    missing = [package for name, package in PROGRAMS.items() if shutil.which(name, path=WHERE) is None]
     missing += [package for name, package in LIBRARIES.items() if find_library(name) is None]
     missing += [package for path, package in FILES.items() if not Path(path).exists()]
     if not missing:

@@ -1,0 +1,54 @@
+"""Reads jobs for browsers: the record, its place in line and what its queue did lately, made into documents."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..app import App, JobHandle
+from ..backends.base import Ended
+from ..core.job import Job
+from ..core.states import State
+from .document import MOST_PLACES, Describe, Document, document, shown_of
+from .estimate import left_s
+
+PACE_S = 2.0  # what a queue did lately is read again after so long
+
+
+class Reader:
+    """One for each Web. Safe to call from any thread; all of it may block on the backend."""
+
+    def __init__(self, app: App, base: str, describe: Describe, clock: Callable[[], float] = time.time) -> None:
+        self.app, self.base, self._describe, self._clock = app, base, describe, clock
+        self._paces: dict[str, tuple[float, Sequence[Ended]]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, ids: Sequence[str]) -> dict[str, Job]:
+        """The records of those that exist."""
+        return {job.id: job for job in self.app.backend.get(ids) if job is not None}
+
+    def documents(self, jobs: Mapping[str, Job]) -> dict[str, Document]:
+        """A document for each, by what the backend knows now."""
+        queued = [job.id for job in jobs.values() if job.state is State.QUEUED]
+        places = dict(zip(queued, self.app.backend.places(queued, MOST_PLACES), strict=True)) if queued else {}
+        return {job.id: self.document(job, places.get(job.id)) for job in jobs.values()}
+
+    def document(self, job: Job, place: int | None) -> Document:
+        """The document of one job."""
+        left = None if job.is_finished else left_s(job, place, self._pace(job.queue), self._clock())
+        handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
+        return document(job, self.base, place, left, shown_of(self._describe(handle)))
+
+    def _pace(self, queue: str) -> Sequence[Ended]:
+        now = time.monotonic()
+        with self._lock:
+            read_at, found = self._paces.get(queue, (-PACE_S, ()))
+        if now - read_at >= PACE_S:
+            found = self.app.backend.ended(queue)
+            with self._lock:
+                if len(self._paces) > 1000:  # names of queues come from the backend, and may be many over the years
+                    self._paces.clear()
+                self._paces[queue] = now, found
+        return found
