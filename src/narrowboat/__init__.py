@@ -51,6 +51,9 @@ if TYPE_CHECKING:
         PayloadTooLarge as PayloadTooLarge,
     )
     from .core.errors import (
+        PictureTooLarge as PictureTooLarge,
+    )
+    from .core.errors import (
         QueueFull as QueueFull,
     )
     from .core.errors import (
@@ -97,6 +100,7 @@ _HOMES = {
         "JobNotFinished",
         "NarrowboatError",
         "PayloadTooLarge",
+        "PictureTooLarge",
         "QueueFull",
         "RetryIn",
         "Snooze",

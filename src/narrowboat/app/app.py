@@ -39,6 +39,7 @@ from ..core.queue import Queue
 from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
+from ..files import pictures
 from ..files.carry import opener
 from ..files.store import FileStore, keep, key_for
 from ..files.urls import open_files
@@ -170,6 +171,8 @@ class App:
 
         def add(function: Callable[..., Any]) -> Any:
             task = registered(self, function, **options)
+            if task.counts_pixels and not self._is_far_side:  # workers count nothing, and may be without it
+                pictures.require(task.name)
             for known in task.spec.names:
                 if known in self._tasks:
                     raise ConfigError(f"two tasks are named {known}; give one of them another name=")

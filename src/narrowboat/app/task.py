@@ -107,6 +107,11 @@ class Enqueueable(Generic[P, R]):
         """The import path, or what `name=` says."""
         return self.spec.name
 
+    @property
+    def counts_pixels(self) -> bool:
+        """Whether an argument takes pictures up to a number of pixels."""
+        return self._signature.counts_pixels
+
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Write one job with these arguments; durable when it returns.
 

@@ -68,6 +68,11 @@ class Signature:
         """Whether an argument is a File, or holds some."""
         return bool(self._accepts)
 
+    @property
+    def counts_pixels(self) -> bool:
+        """Whether an argument takes pictures up to a number of pixels."""
+        return any(accept.pixels is not None for accept in self._accepts.values())
+
     @functools.cached_property
     def shape(self) -> str:
         """Stands for what a message may look like: a version of the task with other parameters has another one."""

@@ -48,6 +48,10 @@ class FileTooLarge(BadArguments, ValueError):
     """A file over the size that its parameter takes."""
 
 
+class PictureTooLarge(FileTooLarge):
+    """A picture with more pixels than its parameter takes, by its header."""
+
+
 class FileTypeRefused(BadArguments, ValueError):
     """A file of a type that its parameter does not take."""
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from .errors import BadArguments, FileTypeRefused
+from .errors import BadArguments, ConfigError, FileTypeRefused
 from .units import size as bytes_of
 
 MARK = "$file"
@@ -162,10 +162,17 @@ class Accept:
     """What a parameter takes: `photo: Annotated[File, Accept(types=["image/*"], size="25MB")]`.
 
     types: content types, or "image/*"; empty: all. size: bytes at most (default 100 MB).
+    pixels: width times height of a picture at most, such as 50_000_000, by its header; other types have none
+    (default: no limit; takes `narrowboat[web]`). Raises ConfigError.
     """
 
     types: Sequence[str] = ()
     size: int | str = MOST_BYTES
+    pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels is not None and self.pixels < 1:
+            raise ConfigError(f"pixels={self.pixels}: give at least 1, or leave it out for no limit")
 
     @property
     def most(self) -> int:

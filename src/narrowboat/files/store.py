@@ -13,6 +13,7 @@ from ..core.errors import BadArguments, FileTooLarge
 from ..core.file import Accept, FileRef, safe_name
 from ..core.ids import task_of
 from ..core.units import bytes_in_words
+from . import pictures
 
 CHUNK = 1024 * 1024
 SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -70,7 +71,8 @@ def checked(key: str) -> str:
 def keep(store: FileStore, key: str, content: BinaryIO, name: str, accept: Accept) -> FileRef:
     """Read a file to its end into the store, and say what it is.
 
-    Raises FileTooLarge, FileTypeRefused (nothing is kept then), StoreUnavailable, OSError from reading.
+    Raises FileTooLarge, FileTypeRefused, PictureTooLarge (nothing is kept then), StoreUnavailable, and OSError from
+    reading.
     """
     measured = _Measured(content, safe_name(name), accept)
     store.put(key, measured.chunks())
@@ -93,6 +95,8 @@ class _Measured:
             if is_first:
                 self.type = kinds.type_of(chunk[: kinds.HEAD])
                 self._accept.check_type(self.type, self.name)
+                if self._accept.pixels is not None and self.type.startswith("image/"):
+                    pictures.check(self._content, chunk, self.name, self.type, self._accept.pixels)
                 is_first = False
             self.size += len(chunk)
             if self.size > most:
