@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from examples.studio.demo import free_port, is_up, programs
 from examples.studio.hostile import ATTACKS
@@ -25,18 +25,6 @@ from examples.studio.sketches import HAS_MAGICK
 from narrowboat import App, State, kernel
 from narrowboat.backends.base import Filter
 from tests.support.processes import ROOT, running_worker, wait_for
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-if CHROMIUM is None and os.environ.get("CI") != "true":
-    pytest.skip("chromium is not installed (Debian: apt install chromium)", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +69,6 @@ def mail_server(folder: Path) -> Generator[None]:
     finally:
         mail.send_signal(signal.SIGTERM)
         assert mail.wait(10) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    assert CHROMIUM is not None, "CI needs chromium; tests/servers.py installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from .hand import KEY, Hand
 
 PAGE = {"accept": "text/html"}
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR\0\0\x9c\x40\0\0\x9c\x40\x08\2\0\0\0" + b"\0" * 100  # 40,000 x 40,000
-Photo = Annotated[File, Accept(types=["image/*"], size="1kB")]
+Photo = Annotated[File, Accept(types=["image/*"], size="1kB", pixels=50_000_000)]
 
 
 class Shop:
