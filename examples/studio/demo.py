@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from PIL import Image, ImageChops, ImageStat
 
 from .app import DATA
+from .crowd import form_with
 from .hostile import ATTACKS
 from .inbox import letters
 from .samples import samples
@@ -74,7 +75,16 @@ def main() -> int:
 def programs(port: int) -> dict[str, list[str]]:
     """What runs: name -> module and its words."""
     return {
-        "web": ["uvicorn", "examples.studio.web:web", "--port", str(port), "--log-level", "warning"],
+        "web": [
+            "uvicorn",
+            "examples.studio.web:web",
+            "--port",
+            str(port),
+            "--log-level",
+            "warning",
+            "--timeout-graceful-shutdown",
+            "5",
+        ],
         "worker": ["narrowboat.cli", "worker", "examples.studio:app", "--log-format", "human"],
         "mail": ["examples.studio.inbox"],
     }
@@ -204,15 +214,6 @@ def ask(
         return response.status, json.loads(response.read())
     finally:
         connection.close()
-
-
-def form_with(photo: Path) -> tuple[str, bytes]:
-    """(content type, body) of the form as a browser sends it."""
-    boundary = secrets.token_hex(16)
-    disposition = f'form-data; name="photo"; filename="{photo.name}"'
-    head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg\r\n\r\n"
-    body = head.encode() + photo.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    return f"multipart/form-data; boundary={boundary}", body
 
 
 def start(name: str, command: list[str], url: str) -> subprocess.Popen[bytes]:

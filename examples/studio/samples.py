@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 SIZE = (4000, 3000)
+LARGE = (5700, 4275)  # 24 megapixels, as telephones make them
 Colour = tuple[int, int, int]
 
 
@@ -25,6 +27,17 @@ def samples(folder: Path) -> list[Path]:
             unfinished.replace(path)
         paths.append(path)
     return paths
+
+
+def large(folder: Path) -> Path:
+    """The path of one photo that is more work; drawn if it is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "large.jpg"
+    if not path.exists():
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        hills(random.Random("large")).resize(LARGE, Image.Resampling.BICUBIC).save(unfinished, "JPEG", quality=85)
+        unfinished.replace(path)
+    return path
 
 
 def canal_at_dusk(rng: random.Random) -> Image.Image:

@@ -54,17 +54,21 @@ def describe(job: JobHandle[Any]) -> dict[str, Any]:
 
 
 def show(result: Result, url: str) -> dict[str, Any]:
-    """A file, with the line under it."""
-    size = f"{(result.file.size or 0) / 1024:.0f} KB"
-    kind = (result.file.type or "").removeprefix("image/").removeprefix("application/").upper()
-    detail = f"{result.width} × {result.height}, {size}" if result.width else size
+    """A file that a job made, with the line under it."""
+    return entry(result, url, result.file.type or "", result.file.size or 0)
+
+
+def entry(result: Result, url: str, kind: str, size: int) -> dict[str, Any]:
+    """A file of a known type and size, with the line under it."""
+    weight = f"{size / 1024:.0f} KB"
+    detail = f"{result.width} × {result.height}, {weight}" if result.width else weight
     return {
         "label": result.label,
         "url": url,
-        "detail": f"{kind}, {detail}",
+        "detail": f"{kind.removeprefix('image/').removeprefix('application/').upper()}, {detail}",
         "width": result.width,
         "height": result.height,
-        "size": result.file.size,
+        "size": size,
         "is_picture": bool(result.width),
     }
 

@@ -6,97 +6,21 @@ import io
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from examples.studio.demo import free_port, is_up, programs
 from examples.studio.hostile import ATTACKS
-from examples.studio.samples import samples
 from examples.studio.sketches import HAS_MAGICK
 from narrowboat import App, State, kernel
 from narrowboat.backends.base import Filter
-from tests.support.processes import ROOT, running_worker, wait_for
+from tests.support.processes import ROOT, wait_for
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the examples, with data of its own."""
-    folder = tmp_path_factory.mktemp("studio")
-    (folder / "pyproject.toml").write_text("")
-    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def studio(folder: Path) -> Generator[str]:
-    """The address of a studio on a database of its own."""
-    url = f"sqlite:///{folder / 'studio.db'}"
-    port = free_port()
-    web = start(folder, "web", programs(port)["web"], url)
-    try:
-        with running_worker("examples.studio:app", url, folder, "-n", "2", log=folder / "worker.log"):
-            wait_for("the web server", lambda: is_up(port))
-            yield f"http://127.0.0.1:{port}"
-    finally:
-        web.send_signal(signal.SIGTERM)
-        web.wait(10)
-
-
-def start(folder: Path, name: str, words: list[str], url: str = "") -> subprocess.Popen[bytes]:
-    """One of the studio's programs."""
-    env = {**os.environ, "NARROWBOAT_URL": url, "PYTHONPATH": str(ROOT / "src")}
-    with (folder / f"{name}.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=env, stdout=log, stderr=log)
-
-
-@pytest.fixture
-def mail_server(folder: Path) -> Generator[None]:
-    """The practice mail server, for as long as a test."""
-    mail = start(folder, "mail", ["examples.studio.inbox"])
-    place = folder / "studio-data" / "mail" / "server.json"
-    try:
-        wait_for("the mail server", place.exists)
-        yield
-    finally:
-        mail.send_signal(signal.SIGTERM)
-        assert mail.wait(10) == 0
-
-
-@pytest.fixture
-def page(browser: Browser) -> Generator[Page]:
-    """A page on which any error on the console fails the test."""
-    page = browser.new_page()
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert [error for error in errors if "415" not in error and "413" not in error] == []
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return samples(ROOT / "studio-data" / "samples")[0]
-
-
-def send(page: Page, address: str, *files: Path) -> None:
-    page.goto(address)
-    page.get_by_label("Choose one or more photos").set_input_files([str(file) for file in files])
-    page.get_by_role("button", name="Make thumbnails").click()
-
-
-def assert_accessible(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+from .studio_pages import assert_accessible, send
 
 
 def test_a_photo_becomes_four_pictures_while_one_watches(studio: str, page: Page, photo: Path) -> None:

@@ -3,7 +3,7 @@ const said = document.getElementById("said");
 const list = document.getElementById("list");
 const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", refused: "not taken", held: "held back", escaped: "escaped" };
 
-for (const form of document.forms) {
+for (const form of document.querySelectorAll("form:not([data-crowd])")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     document.getElementById("work").hidden = false;
@@ -30,9 +30,15 @@ async function follow(address, title, body) {
   card.querySelector("progress").setAttribute("aria-label", `Progress of ${title}`);
   show(card, { state: "queued", words: "Sending.", done: null });
   list.prepend(card);
+  card.scrollIntoView({ block: "nearest" });
   try {
     const sent = await fetch(address, { method: "POST", body });
     const answer = await sent.json();
+    if (sent.status === 200) {
+      show(card, answer); // the request did the work
+      said.textContent = `${title}: ${answer.words}`;
+      return;
+    }
     if (sent.status !== 202) throw new Error(answer.error);
     await watch(card, title, answer.status);
     if (address.endsWith("/newsletters")) await watchInbox();

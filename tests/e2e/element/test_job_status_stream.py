@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.elements import (
+from tests.e2e.element.elements import (
     JOB,
     LISTEN,
     element,

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.elements import (
+from tests.e2e.element.elements import (
     JOB,
     LISTEN,
     element,
