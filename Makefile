@@ -46,5 +46,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) -e '.[test,studio]'
 	@touch $@
 
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	@echo "setting up: bench"
+	@$(PIP) -e '.[bench,studio]'
+	@touch $@
+
 clean:
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""`make bench`: one run, Narrowboat beside Huey on SQLite, beside RQ and four other peers on Redis, and its sandbox."""
+"""`make bench`: one run, Narrowboat beside Huey on SQLite and five peers on Redis, its sandbox, and the two forms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, measure, peer, sandbox, streams
+from . import async_jobs, boat, forms, measure, peer, sandbox, streams
 
-PARTS = ("huey", "rest", "async", "sandbox", "streams")
+PARTS = ("huey", "rest", "async", "sandbox", "streams", "forms")
 
 
 def main() -> None:
@@ -39,6 +39,9 @@ def main() -> None:
         if "streams" in options.only:
             print(f"\n{streams.STREAMS:,} browsers, each looking at a job of its own")
             complete = streams.compare(folder, _row) and complete
+        if "forms" in options.only:
+            print("\na dozen people with four photos each, one after the other; 4 request threads, 2 executors")
+            complete = forms.compare(folder, _row) and complete
     sys.exit(0 if complete else 1)
 
 
