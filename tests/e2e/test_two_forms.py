@@ -7,6 +7,7 @@ import http.client
 import json
 import signal
 import time
+from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -165,7 +166,7 @@ def test_open_pages_are_told_goodbye_and_the_server_stops_at_once(folder: Path) 
         wait_for("the web server", lambda: is_up(port))
         with contextlib.ExitStack() as all_of_them:
             url = f"http://127.0.0.1:{port}/live"
-            streams = [all_of_them.enter_context(contextlib.closing(opened(url))) for _ in range(20)]
+            streams = [all_of_them.enter_context(opened(url)) for _ in range(20)]
             began = time.monotonic()
             web.send_signal(signal.SIGTERM)
             assert all(b"event: bye" in stream.read() for stream in streams)
@@ -177,14 +178,15 @@ def test_open_pages_are_told_goodbye_and_the_server_stops_at_once(folder: Path) 
         web.wait()
 
 
-def opened(url: str) -> http.client.HTTPResponse:
+@contextlib.contextmanager
+def opened(url: str) -> Generator[http.client.HTTPResponse]:
     """A stream of which the first documents have come."""
     place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
-    connection.request("GET", place.path, headers={"Connection": "close"})  # so that the stream owns its socket
-    stream = connection.getresponse()
-    assert stream.getheader("x-accel-buffering") == "no"
-    while not (line := stream.readline()).startswith(b"data:"):
-        pass
-    assert json.loads(line.removeprefix(b"data:"))["now"] > 0
-    return stream
+    with contextlib.closing(http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)) as connection:
+        connection.request("GET", place.path)
+        with connection.getresponse() as stream:
+            assert stream.getheader("x-accel-buffering") == "no"
+            while not (line := stream.readline()).startswith(b"data:"):
+                pass
+            assert json.loads(line.removeprefix(b"data:"))["now"] > 0
+            yield stream
