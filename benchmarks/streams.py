@@ -73,7 +73,8 @@ class Site:
 
     def _is_up(self) -> bool:
         try:
-            return bool(self.queries() is not None)
+            self.queries()
+            return True
         except OSError:
             return False
 

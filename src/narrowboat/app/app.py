@@ -29,7 +29,7 @@ from ..core.errors import (
     UnknownJob,
     UnknownTask,
 )
-from ..core.file import MARK, Accept, File, FileRef, Put, binder
+from ..core.file import Accept, File, FileRef, Put, binder, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import NewJob
@@ -257,11 +257,11 @@ class App:
             written = self.backend.enqueue(jobs, limits=self._limits)
         except QueueFull:
             for job in jobs:
-                if MARK.encode() in job.args:
+                if names_files(job.args):
                     self.drop_files(job.id)
             raise
         for asked, found in zip(jobs, written, strict=True):
-            if not found.created and asked.id != found.id and self._has_files(asked):
+            if not found.created and asked.id != found.id and names_files(asked.args):
                 self.drop_files(asked.id)  # of no use: the job of this key has its own
         return [JobHandle(self, job.id, created=job.created) for job in written]
 
@@ -334,10 +334,6 @@ class App:
             return known.decode_result(data)
         finally:
             binder.reset(before)
-
-    def _has_files(self, job: NewJob) -> bool:
-        known = self._tasks.get(job.task)
-        return known.spec.takes_files if known is not None else False
 
     @contextlib.contextmanager
     def testing(self, *, inline: bool = False, errors: Errors = "raise") -> Generator[Rehearsal]:

@@ -20,6 +20,7 @@ from .errors import BadArguments, ConfigError, FileTypeRefused
 from .units import size as bytes_of
 
 MARK = "$file"
+_QUOTED = f'"{MARK}"'.encode()
 OUT = "carried:"  # with a number, instead of a key: in a result on its way out, a file that was sent along
 MOST_FILES = 20  # in the arguments of a job, or in its result
 MOST_BYTES = 100 * 1000**2  # of one file, unless the task says
@@ -219,6 +220,11 @@ def refs_in(value: Any) -> Iterator[FileRef]:
     if isinstance(value, list):
         for part in value:  # pyright: ignore[reportUnknownVariableType]
             yield from refs_in(part)
+
+
+def names_files(data: bytes) -> bool:
+    """Whether JSON names any: in a text the marks of quotation would be escaped."""
+    return _QUOTED in data
 
 
 def replaced(value: Any, by: Callable[[FileRef], Any]) -> Any:

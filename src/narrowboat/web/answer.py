@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from math import ceil
@@ -23,6 +23,7 @@ from ..core.errors import (
 
 COOKIE = "narrowboat"
 MOST_TOKENS = 100  # in one request
+CHUNK = 65_536  # bytes
 AWAY_S = 10  # what is asked of a client while the backend is away
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 PRIVATE = (("Cache-Control", "private, no-store"), ("Referrer-Policy", "no-referrer"))
@@ -43,7 +44,7 @@ class Ask:
     @property
     def tokens(self) -> list[str]:
         """All that it shows: in the query, in "Authorization: Bearer", in a cookie, in this order."""
-        found = parse_qs(self.query, max_num_fields=MOST_TOKENS * 2).get("token", []) if self.query else []
+        found = self._values("token")
         scheme, _, value = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             found.append(value.strip())
@@ -57,7 +58,10 @@ class Ask:
 
     def first(self, name: str) -> str:
         """A parameter of the query, or an empty text."""
-        return parse_qs(self.query, max_num_fields=MOST_TOKENS * 2).get(name, [""])[0] if self.query else ""
+        return next(iter(self._values(name)), "")
+
+    def _values(self, name: str) -> list[str]:
+        return parse_qs(self.query, max_num_fields=MOST_TOKENS * 2).get(name, []) if self.query else []
 
     @property
     def wants_page(self) -> bool:
@@ -86,6 +90,12 @@ class Answer:
 def as_json(status: int, value: Any, *headers: tuple[str, str]) -> Answer:
     """An answer for a script."""
     return Answer(status, [("Content-Type", JSON), *PRIVATE, *headers], codec.encode(value))
+
+
+def chunks(content: BinaryIO) -> Iterator[bytes]:
+    """A body that is a file, in parts."""
+    while chunk := content.read(CHUNK):
+        yield chunk
 
 
 def not_found() -> Answer:

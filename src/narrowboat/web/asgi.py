@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from ..core import codec
 from ..core.errors import ConfigError
 from ..core.units import seconds
-from .answer import Answer, Ask, not_found
+from .answer import Answer, Ask, chunks, not_found
 from .feed import Feed
 from .hub import Hub
 from .static import SERVED, STATIC
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .web import Web
 
 LONGEST_WAIT_S = 60.0
-CHUNK = 65_536
 
 
 def application(web: Web) -> ASGIApp:
@@ -46,9 +45,7 @@ def to_response(answer: Answer) -> Response:
         response = Response(answer.body, answer.status)
     else:
         content = answer.body
-        response = StreamingResponse(
-            iter(lambda: content.read(CHUNK), b""), answer.status, background=BackgroundTask(content.close)
-        )
+        response = StreamingResponse(chunks(content), answer.status, background=BackgroundTask(content.close))
     headers = MutableHeaders()
     if isinstance(answer.body, bytes) and answer.status != 304:
         headers["Content-Length"] = str(len(answer.body))
@@ -107,20 +104,18 @@ class _Routes:
 
     async def many_events(self, request: Request) -> Response:
         """One stream for the jobs of all tokens shown."""
-        grants = list(self._status.grants(_ask(request)))
-        feed = await Feed.open(self.hub, grants) if grants else None
+        feed = await Feed.open(self.hub, list(self._status.grants(_ask(request))))
         return to_response(not_found()) if feed is None else sse(feed)
 
     async def one_events(self, request: Request) -> Response:
         """A stream for one job."""
-        grant = self._status.grant(request.path_params["id"], _ask(request))
-        feed = None if grant is None else await Feed.open(self.hub, [grant])
+        feed = await self._feed_of(request.path_params["id"], _ask(request))
         return to_response(not_found()) if feed is None else sse(feed)
 
     async def socket(self, socket: WebSocket) -> None:
         """The same stream over WebSocket. Another site's page gets none."""
         grants = [] if _is_from_elsewhere(socket) else list(self._status.grants(_ask(socket)))
-        feed = await Feed.open(self.hub, grants) if grants else None
+        feed = await Feed.open(self.hub, grants)
         if feed is None:
             await socket.close()  # before it is accepted: 403, whatever the reason was
         else:
@@ -143,15 +138,18 @@ class _Routes:
 
         return answer
 
+    async def _feed_of(self, job_id: str, ask: Ask) -> Feed | None:
+        grant = self._status.grant(job_id, ask)
+        return await Feed.open(self.hub, [] if grant is None else [grant])
+
     async def _changed(self, job_id: str, ask: Ask, wait: str) -> Answer:
         """Wait until the status is another than If-None-Match says, or, without one, until it has ended."""
-        grant = self._status.grant(job_id, ask)
         try:
             wait_s = min(seconds(wait), LONGEST_WAIT_S)
         except ConfigError:
             wait_s = 0.0
-        feed = None if grant is None else await Feed.open(self.hub, [grant])
-        if feed is None or grant is None:
+        feed = await self._feed_of(job_id, ask)
+        if feed is None:
             return not_found()
         try:
             async with asyncio.timeout(wait_s):

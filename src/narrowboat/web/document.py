@@ -9,13 +9,12 @@ from urllib.parse import quote
 import msgspec
 
 from ..app.handle import AnyJob
+from ..backends.base import PLACES
 from ..core import codec
-from ..core.file import refs_in
+from ..core.file import names_files, refs_in
 from ..core.job import Job
 from ..core.states import State
 from .estimate import left_in_words
-
-MOST_PLACES = 1000  # jobs before one are counted up to here
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +83,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 def document(job: Job, base: str, place: int | None, left_s: int | None, shown: Shown) -> Document:
     """The document of a job, without a token."""
-    where = f"{base}/{quote(job.id, safe=':')}"
+    where = address(base, job.id)
     progress = job.progress
     files = _files(job, where) if job.state is State.SUCCEEDED else ()
     return Document(
@@ -105,6 +104,11 @@ def document(job: Job, base: str, place: int | None, left_s: int | None, shown: 
         seconds=None if job.finished_at is None else round(max(0.0, job.finished_at - job.enqueued_at), 2),
         extra=shown.extra,
     )
+
+
+def address(base: str, job_id: str) -> str:
+    """Where a job is shown."""
+    return f"{base}/{quote(job_id, safe=':')}"
 
 
 def with_token(url: str, token: str) -> str:
@@ -139,8 +143,8 @@ def in_words(job: Job, place: int | None, left_s: int | None) -> str:
 def _in_line(place: int | None) -> str:
     if not place:
         return "Waiting, next in line"
-    if place >= MOST_PLACES:
-        return f"Waiting, {MOST_PLACES:,} or more are before it"
+    if place >= PLACES:
+        return f"Waiting, {PLACES:,} or more are before it"
     return f"Waiting, {place:,} {'is' if place == 1 else 'are'} before it"
 
 
@@ -168,7 +172,7 @@ def _title(task: str) -> str:
 
 
 def _files(job: Job, where: str) -> tuple[ResultFile, ...]:
-    found = refs_in(codec.decode(job.result)) if b'"$file"' in job.result else ()
+    found = refs_in(codec.decode(job.result)) if names_files(job.result) else ()
     return tuple(
         ResultFile(name=ref.name, type=ref.type, size=ref.size, url=f"{where}/files/{number}")
         for number, ref in enumerate(found)

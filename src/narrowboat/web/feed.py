@@ -35,7 +35,9 @@ class Feed:
 
     @classmethod
     async def open(cls, hub: Hub, grants: Sequence[Grant]) -> Feed | None:
-        """None when none of these jobs exists, or none could be read in time."""
+        """None when there is none, none of these jobs exists, or none could be read in time."""
+        if not grants:
+            return None
         stack = ExitStack()
         feed = cls(stack.enter_context(hub.subscribed([grant.job for grant in grants])), grants, stack)
         try:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -91,7 +91,7 @@ class Hub:
         self._is_closed = False
 
     @contextlib.contextmanager
-    def subscribed(self, ids: Iterable[str]):
+    def subscribed(self, ids: Iterable[str]) -> Generator[Subscription]:
         """Look at these jobs until the block ends. The first documents come as soon as they are read."""
         stream = Subscription(tuple(ids))
         if self._is_closed:

@@ -11,7 +11,7 @@ from ..app import App, JobHandle
 from ..backends.base import Ended
 from ..core.job import Job
 from ..core.states import State
-from .document import MOST_PLACES, Describe, Document, document, shown_of
+from .document import Describe, Document, document, shown_of
 from .estimate import left_s
 
 PACE_S = 2.0  # what a queue did lately is read again after so long
@@ -32,7 +32,7 @@ class Reader:
     def documents(self, jobs: Mapping[str, Job]) -> dict[str, Document]:
         """A document for each, by what the backend knows now."""
         queued = [job.id for job in jobs.values() if job.state is State.QUEUED]
-        places = dict(zip(queued, self.app.backend.places(queued, MOST_PLACES), strict=True)) if queued else {}
+        places = dict(zip(queued, self.app.backend.places(queued), strict=True)) if queued else {}
         return {job.id: self.document(job, places.get(job.id)) for job in jobs.values()}
 
     def document(self, job: Job, place: int | None) -> Document:

@@ -12,12 +12,11 @@ from typing import Any
 from ..app import JobHandle
 from ..core import codec
 from ..core.errors import BackendUnavailable, FileMissing, NarrowboatError, StoreUnavailable
-from ..core.file import File, binder, refs_in
+from ..core.file import MARK, File, names_files, refs_in
 from ..core.job import Job
 from ..core.states import State
-from ..files.carry import opener
 from .answer import JSON, PRIVATE, Answer, Ask, as_json, moved, not_found, refusal, retry_after
-from .document import Document, with_token
+from .document import Document, address, with_token
 from .pages import page_of, result_page
 from .reader import Reader
 from .tokens import Grant, Signer
@@ -80,7 +79,7 @@ class Status:
         return page_of(None, 404) if ask.wants_page else not_found()
 
     def _job(self, job: Job, grant: Grant, ask: Ask) -> Answer:
-        found = self._reader.documents({job.id: job})[job.id].for_token(grant.token, grant.may_cancel)
+        found = self._shown(job, grant)
         if ask.wants_page:
             if found.state is State.SUCCEEDED and found.result is not None:
                 return moved(found.result)
@@ -91,25 +90,20 @@ class Status:
         if job.state is not State.SUCCEEDED or not job.result:
             return self._lost(ask)
         value = codec.decode(job.result)
-        files = list(refs_in(value))
-        if len(files) == 1 and isinstance(value, dict) and "$file" in value:
+        if isinstance(value, dict) and MARK in value:
             return self._file(job, 0)
         if ask.wants_page:
-            found = self._reader.documents({job.id: job})[job.id].for_token(grant.token, grant.may_cancel)
-            return result_page(found, None if files else value, self._reader.base)
+            return result_page(self._shown(job, grant), None if names_files(job.result) else value, self._reader.base)
         return Answer(200, [("Content-Type", JSON), NOSNIFF, *PRIVATE], job.result)
 
     def _file(self, job: Job, number: int) -> Answer:
         refs = list(refs_in(codec.decode(job.result))) if job.state is State.SUCCEEDED and job.result else []
         if not 0 <= number < len(refs):
             raise FileMissing(f"job {job.id} has no file {number}")
-        before = binder.set(opener(self._reader.app.files))
-        try:
-            file = File.found(refs[number])
-        finally:
-            binder.reset(before)
-        content = file.open()
-        return Answer(200, [*file.headers(inline=True).items(), ("Referrer-Policy", "no-referrer")], content)
+        content = self._reader.app.files.open(refs[number].key)
+        return Answer(
+            200, [*File.found(refs[number]).headers(inline=True).items(), ("Referrer-Policy", "no-referrer")], content
+        )
 
     def _cancel(self, job: Job, grant: Grant, ask: Ask) -> Answer:
         if not grant.may_cancel or ask.is_foreign:
@@ -122,9 +116,13 @@ class Status:
                 raise
             return self._lost(ask)
         if ask.wants_page:
-            return moved(with_token(f"{self._reader.base}/{job.id}", grant.token))
-        [after] = self._reader.documents(self._reader.read([job.id])).values()
-        return as_json(202, after.for_token(grant.token, grant.may_cancel))
+            return moved(with_token(address(self._reader.base, job.id), grant.token))
+        [after] = self._reader.read([job.id]).values()
+        return as_json(202, self._shown(after, grant))
+
+    def _shown(self, job: Job, grant: Grant) -> Document:
+        [found] = self._reader.documents({job.id: job}).values()
+        return found.for_token(grant.token, grant.may_cancel)
 
 
 def status_answer(found: Document, ask: Ask) -> Answer:

@@ -8,13 +8,12 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ..app import App
 from ..app.handle import AnyJob
 from ..core.units import seconds
 from .answer import COOKIE, Answer
-from .document import Describe, no_words
+from .document import Describe, address, no_words
 from .reader import Reader
 from .status import Status
 from .submit import Visitor
@@ -74,11 +73,11 @@ class Web:
 
     def job_url(self, job_id: str, token: str = "") -> str:
         """The address of a job's status."""
-        return f"{self.base}/{quote(job_id, safe=':')}" + (f"?token={token}" if token else "")
+        return address(self.base, job_id) + (f"?token={token}" if token else "")
 
     def events_url(self, job_id: str, token: str) -> str:
         """The address of a job's stream of server-sent events."""
-        return f"{self.base}/{quote(job_id, safe=':')}/events?token={token}"
+        return f"{address(self.base, job_id)}/events?token={token}"
 
     def element(self, job: AnyJob | str, label: str = "", *, may_cancel: bool = True) -> Element:
         """`<job-status>` for a job, with a link inside for browsers without scripts."""

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .answer import Answer, Ask, not_found
+from .answer import Answer, Ask, chunks, not_found
 from .static import SERVED, STATIC
 
 if TYPE_CHECKING:
     from .web import Web
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-CHUNK = 65_536
 
 
 class WSGI:
@@ -28,7 +27,7 @@ class WSGI:
         answer = self._answer(environ)
         status = HTTPStatus(answer.status)
         start_response(f"{status.value} {status.phrase}", list(answer.headers))
-        return [answer.body] if isinstance(answer.body, bytes) else _chunks(answer.body)
+        return [answer.body] if isinstance(answer.body, bytes) else _sent(answer.body)
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         # PATH_INFO holds the bytes of UTF-8 as Latin-1 (PEP 3333).
@@ -56,7 +55,6 @@ class WSGI:
                 return not_found()
 
 
-def _chunks(content: BinaryIO) -> Iterator[bytes]:
+def _sent(content: BinaryIO) -> Iterator[bytes]:
     with content:
-        while chunk := content.read(CHUNK):
-            yield chunk
+        yield from chunks(content)
