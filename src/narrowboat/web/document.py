@@ -71,12 +71,12 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     extra: Any = None
 
-    def for_token(self, token: str, may_cancel: bool) -> Document:
+    def for_token(self, token: str, may_cancel: bool, base: str) -> Document:
         """As whoever shows this token gets it: what it links to is reached with it."""
         return msgspec.structs.replace(
             self,
-            result=None if self.result is None else with_token(self.result, token),
-            files=tuple(msgspec.structs.replace(file, url=with_token(file.url, token)) for file in self.files),
+            result=None if self.result is None else with_token(self.result, token, base),
+            files=tuple(msgspec.structs.replace(file, url=with_token(file.url, token, base)) for file in self.files),
             can_cancel=self.can_cancel and may_cancel,
         )
 
@@ -111,9 +111,10 @@ def address(base: str, job_id: str) -> str:
     return f"{base}/{quote(job_id, safe=':')}"
 
 
-def with_token(url: str, token: str) -> str:
-    """The address with the token in it, if it is one of this site's own."""
-    if not url.startswith("/") or url.startswith("//"):
+def with_token(url: str, token: str, base: str) -> str:
+    """The address with the token in it, if it is one of this site's own: a path, or below `base`."""
+    is_own = url.startswith(f"{base}/") or (url.startswith("/") and not url.startswith("//"))
+    if not is_own:
         return url
     return f"{url}{'&' if '?' in url else '?'}token={token}"
 
