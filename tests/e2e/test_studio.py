@@ -22,7 +22,6 @@ from tests.support.processes import ROOT, wait_for
 
 from .studio_pages import assert_accessible, send
 
-
 SEEN = """
 window.seen = [];
 addEventListener("job-changed", ({ detail: job }) => job.progress && seen.push(job.progress.done));
