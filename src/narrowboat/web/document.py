@@ -10,11 +10,10 @@ import msgspec
 
 from ..app.handle import AnyJob
 from ..backends.base import PLACES
-from ..core import codec
+from ..core import codec, units
 from ..core.file import names_files, refs_in
 from ..core.job import Job
 from ..core.states import State
-from .estimate import left_in_words
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +120,7 @@ def with_token(url: str, token: str, base: str) -> str:
 
 def in_words(job: Job, place: int | None, left_s: int | None) -> str:
     """How a job stands, in one line for the person who asked for it."""
-    left = f", {left_in_words(left_s)} left" if left_s is not None else ""
+    left = f", about {units.in_words(left_s)} left" if left_s is not None else ""
     match job.state:
         case State.SCHEDULED if job.attempts:
             return "It did not work at first. It is tried again in a while"
