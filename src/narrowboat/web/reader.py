@@ -37,7 +37,8 @@ class Reader:
 
     def document(self, job: Job, place: int | None) -> Document:
         """The document of one job."""
-        left = None if job.is_finished else left_s(job, place, self._pace(job.queue), self._clock())
+        is_near = job.state in (State.QUEUED, State.RUNNING)
+        left = left_s(job, place, self._pace(job.queue), self._clock()) if is_near else None
         handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
         return document(job, self.base, place, left, shown_of(self._describe(handle)))
 
