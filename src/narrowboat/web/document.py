@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 from urllib.parse import quote
 
@@ -80,7 +82,23 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def document(job: Job, base: str, place: int | None, left_s: int | None, shown: Shown) -> Document:
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Its queue or its task is paused. left_s: for so long, None until somebody resumes it."""
+
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a job stands. place: jobs before it. left_s: until it has ended. None is unknown."""
+
+    place: int | None = None
+    left_s: int | None = None
+    pause: Pause | None = None
+
+
+def document(job: Job, base: str, line: Line, shown: Shown) -> Document:
     """The document of a job, without a token."""
     where = address(base, job.id)
     progress = job.progress
@@ -90,11 +108,11 @@ def document(job: Job, base: str, place: int | None, left_s: int | None, shown: 
         revision=job.revision,
         state=job.state,
         title=shown.title or job.summary or _title(job.task),
-        words=shown.words or in_words(job, place, left_s),
+        words=shown.words or in_words(job, line),
         finished=job.is_finished,
         progress=None if progress is None else Advance(**msgspec.structs.asdict(progress)),
-        place=place,
-        left_s=left_s,
+        place=line.place,
+        left_s=line.left_s,
         error=shown.error or _error(job),
         result=shown.result or (f"{where}/result" if job.result else None),
         files=files,
@@ -118,16 +136,18 @@ def with_token(url: str, token: str, base: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}token={token}"
 
 
-def in_words(job: Job, place: int | None, left_s: int | None) -> str:
+def in_words(job: Job, line: Line) -> str:
     """How a job stands, in one line for the person who asked for it."""
-    left = f", about {units.in_words(left_s)} left" if left_s is not None else ""
+    left = f", about {units.in_words(line.left_s)} left" if line.left_s is not None else ""
     match job.state:
         case State.SCHEDULED if job.attempts:
             return "It did not work at first. It is tried again in a while"
         case State.SCHEDULED:
             return "Waiting for its time"
+        case State.QUEUED if line.pause is not None:
+            return _paused(line.pause)
         case State.QUEUED:
-            return _in_line(place) + left
+            return _in_line(line.place) + left
         case State.RUNNING if job.is_cancel_asked:
             return "Being cancelled"
         case State.RUNNING:
@@ -138,6 +158,12 @@ def in_words(job: Job, place: int | None, left_s: int | None) -> str:
             return "Cancelled"
         case _:
             return "This could not be done"
+
+
+def _paused(pause: Pause) -> str:
+    if pause.left_s is None:
+        return "Waiting: this is paused for now"
+    return f"Waiting: this is paused for about {units.in_words(max(1, ceil(pause.left_s)))}"
 
 
 def _in_line(place: int | None) -> str:
