@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import difflib
 import importlib
 import itertools
 import os
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -20,6 +17,7 @@ from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
+from ..core.aside import in_thread
 from ..core.errors import (
     BackendUnavailable,
     BadArguments,
@@ -276,7 +274,7 @@ class App:
         """`enqueue_many` for async code."""
         if context.channel.get() is not None:  # nothing to wait for
             return self.enqueue_many(prepared)
-        return await asyncio.to_thread(self.enqueue_many, prepared)
+        return await in_thread(self.enqueue_many, prepared)
 
     def enqueue_by_name(
         self,
@@ -364,6 +362,8 @@ class App:
         inline: run each job within `enqueue`, by the same rules. errors: "raise" lets what a task raises through
         to the test, "record" leaves it in the job's history.
         """
+        import tempfile
+
         from .rehearsal import Rehearsal
 
         self.load()
@@ -407,6 +407,8 @@ class App:
 
     def _unknown_task(self, task: str) -> str:
         published = self.backend.published()
+        import difflib
+
         close = difflib.get_close_matches(task, published, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         if not published:
