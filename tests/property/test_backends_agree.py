@@ -40,6 +40,7 @@ from narrowboat.core.outcome import ErrorInfo
 from narrowboat.core.queue import Queue
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+from tests.support.servers import shared_redis
 
 TASKS, QUEUES, WORKERS, KEYS = ("t.a", "t.b"), ("q", "r"), ("w0", "w1", "w2"), ("k", "l")
 SCOPES = ("queue:q", "queue:r", "task:t.a")
@@ -472,6 +473,18 @@ class SQLiteAgrees(BackendsAgree):
         shutil.rmtree(self.folder)
 
 
+class RedisAgrees(BackendsAgree):
+    """Redis, in one namespace that is emptied after each example."""
+
+    def open_real(self) -> Backend:
+        from narrowboat.backends.urls import open_backend
+
+        return open_backend(shared_redis().url)
+
+    def clear_up(self) -> None:
+        shared_redis().says("FLUSHDB")
+
+
 def agreeing(machine: type[BackendsAgree], examples: int = 250) -> type[TestCase]:
     """A case that pytest collects."""
     case: type[TestCase] = machine.TestCase
@@ -489,3 +502,4 @@ def agreeing(machine: type[BackendsAgree], examples: int = 250) -> type[TestCase
 
 
 TestSQLiteAgrees = agreeing(SQLiteAgrees)
+TestRedisAgrees = agreeing(RedisAgrees)
