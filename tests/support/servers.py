@@ -87,7 +87,10 @@ class RedisServer:
         """In good order; legal twice."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:  # it does not end while it rewrites its log
+                self.kill()
 
 
 @functools.cache

@@ -40,6 +40,7 @@ from . import words
 from .address import Address
 from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
+from .health import doubts, refuse_unfit, setup_of
 from .rows import SUMMARY, claim_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
 
@@ -70,7 +71,13 @@ class RedisBackend(Backend):
         self._prefix = address.prefix
         self._connections, self._sleepers = Connections(address, timeout_s), Sleepers()
         self._run = self._connections.run
-        self._connections.call("PING")
+        try:
+            setup = setup_of(self._connections)
+            if setup is not None:
+                refuse_unfit(setup, self.location)
+        except BaseException:
+            self.close()
+            raise
 
     def enqueue(
         self,
@@ -330,6 +337,10 @@ class RedisBackend(Backend):
             sentences, above = self._run(script("audit"), above, 2 * LOOK)
             found += sentences
         return sorted(set(_texts(found)))
+
+    def doubts(self) -> list[str]:
+        """See Backend."""
+        return doubts(setup_of(self._connections))
 
     def close(self) -> None:
         """See Backend."""
