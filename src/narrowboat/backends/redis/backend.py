@@ -41,7 +41,7 @@ from .address import Address
 from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
 from .health import doubts, refuse_unfit, setup_of
-from .rows import SUMMARY, claim_of, ended_of, job_of, rescued, state_of, summary_of
+from .rows import SUMMARY, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
 
 T = TypeVar("T")
@@ -107,9 +107,9 @@ class RedisBackend(Backend):
         reply = self._run(script("step"), *words.of_step(step, _at(now)))
         if not reply:
             return StepReply()
-        refused, claims, cancelled, more = reply
+        refused, groups, cancelled, more = reply
         return StepReply(
-            refused=_texts(refused), claimed=tuple(map(claim_of, claims)), cancelled=_texts(cancelled), more=more == 1
+            refused=_texts(refused), claimed=claims_of(groups), cancelled=_texts(cancelled), more=more == 1
         )
 
     def extend(self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None) -> Extended:
@@ -203,8 +203,8 @@ class RedisBackend(Backend):
                 script("find"), len(SUMMARY), *SUMMARY, below, limit + 1 - len(found), LOOK, *criteria
             )
             found += rows
-        jobs, order = tuple(summary_of(*row) for row in found[:limit]), SUMMARY.index("order")
-        return Page(jobs=jobs, next=found[limit - 1][1][order].decode() if len(found) > limit else None)
+        jobs = tuple(summary_of(id_, values) for id_, values, _ in found[:limit])
+        return Page(jobs=jobs, next=str(found[limit - 1][2]) if len(found) > limit else None)
 
     def find_key(self, task: str, key: str) -> str | None:
         """See Backend."""

@@ -16,7 +16,7 @@ Bytes = bytes | None
 _about = msgspec.json.Decoder(About).decode
 _progress = msgspec.json.Decoder(Progress).decode
 _STATES = {state.value.encode(): state for state in State}
-_PLAIN = About()
+_PLAIN, _NONE = About(), (None, None, None)
 
 # What a summary is made of. The first four are what `find` filters by.
 SUMMARY = (
@@ -25,7 +25,6 @@ SUMMARY = (
     "task",
     "about",
     "priority",
-    "order",
     "revision",
     "errors",
     "crashes",
@@ -59,49 +58,42 @@ class StoredAttempt(msgspec.Struct):
 _attempt = msgspec.json.Decoder(StoredAttempt).decode
 
 
-def claim_of(row: Sequence[Any]) -> Claim:
-    """A row of step.lua."""
-    args, about, enqueued_at, errors, crashes, snoozes, _, _, id_, token, priority, queue, lane = row
-    return _claim(args, about, enqueued_at, errors, crashes, snoozes, id_, token, priority, queue, lane)
+def claims_of(groups: Sequence[Sequence[Any]]) -> tuple[Claim, ...]:
+    """The claims of step.lua: {queue, task, priority, row...}...; what a group has in common is read once."""
+    claims: list[Claim] = []
+    for group in groups:
+        queue, task, priority = group[0].decode(), group[1].decode(), group[2]
+        packed, about = None, _PLAIN
+        for args, again_packed, enqueued_at, again, id_, token in group[3:]:
+            if again_packed != packed:
+                packed, about = again_packed, _about(again_packed) if again_packed else _PLAIN
+            errors, crashes, snoozes = again or _NONE
+            claims.append(
+                Claim(
+                    id=id_.decode(),
+                    task=task,
+                    queue=queue,
+                    token=token,
+                    args=args,
+                    priority=priority,
+                    errors=int(errors or 0),
+                    crashes=int(crashes or 0),
+                    snoozes=int(snoozes or 0),
+                    enqueued_at=float(enqueued_at),
+                    headers=about.headers,
+                    tags=about.tags,
+                    version=about.version,
+                    shape=about.shape,
+                )
+            )
+    return tuple(claims)
 
 
 def rescued(row: Sequence[Any]) -> Claim:
     """A row of rescue.lua."""
-    args, about, enqueued_at, errors, crashes, snoozes, started_at, id_, token, priority, queue, lane, lost = row
-    claim = _claim(args, about, enqueued_at, errors, crashes, snoozes, id_, token, priority, queue, lane)
+    args, about, enqueued_at, errors, crashes, snoozes, started_at, id_, token, priority, queue, task, lost = row
+    [claim] = claims_of([(queue, task, priority, (args, about, enqueued_at, (errors, crashes, snoozes), id_, token))])
     return msgspec.structs.replace(claim, started=started_at is not None, lost_worker=lost.decode())
-
-
-def _claim(
-    args: bytes,
-    about: Bytes,
-    enqueued_at: bytes,
-    errors: Bytes,
-    crashes: Bytes,
-    snoozes: Bytes,
-    id_: bytes,
-    token: int,
-    priority: int,
-    queue: bytes,
-    lane: bytes,
-) -> Claim:
-    more = _about(about) if about else _PLAIN
-    return Claim(
-        id=id_.decode(),
-        task=lane.decode().partition(":")[0],
-        queue=queue.decode(),
-        token=token,
-        args=args,
-        priority=priority,
-        errors=int(errors or 0),
-        crashes=int(crashes or 0),
-        snoozes=int(snoozes or 0),
-        enqueued_at=float(enqueued_at),
-        headers=more.headers,
-        tags=more.tags,
-        version=more.version,
-        shape=more.shape,
-    )
 
 
 def summary_of(id_: bytes, values: Sequence[Bytes]) -> JobSummary:
@@ -156,7 +148,7 @@ def _shown(id_: str, fields: dict[str, Bytes]) -> dict[str, Any]:
         "queue": _text(fields["queue"]),
         "state": state,
         "priority": int(fields.get("priority") or 0),
-        "revision": int(fields.get("revision") or fields.get("order") or 0),
+        "revision": int(fields.get("revision") or 1),
         "errors": int(fields.get("errors") or 0),
         "crashes": int(fields.get("crashes") or 0),
         "snoozes": int(fields.get("snoozes") or 0),

@@ -40,7 +40,7 @@ def of_job(job: NewJob) -> list[Word]:
     if job.summary:
         fields += ("summary", job.summary)
     if job.client:
-        fields += ("client", job.client)
+        fields += ("client", job.client, "again", 1)
     if lane_key:
         fields += ("lane_key", lane_key)
     if ":" in task:
@@ -55,7 +55,7 @@ def of_job(job: NewJob) -> list[Word]:
         lane_key,
         job.priority,
         due,
-        repr(job.delay_s),
+        repr(job.delay_s) if job.delay_s else "",
         job.key or "",
         job.key_for if isinstance(job.key_for, str) else repr(job.key_for),
         job.client,

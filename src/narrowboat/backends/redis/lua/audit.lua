@@ -20,8 +20,8 @@ end
 
 local workers, holders = call('ZRANGE', P .. 'workers', 0, -1), {}
 for _, worker in ipairs(workers) do
-  for _, claim in ipairs(call('ZRANGE', P .. 'running:' .. worker, 0, -1)) do
-    local id = string.match(claim, '^%d+ (.*)$')
+  for _, claim in ipairs(call('HKEYS', P .. 'running:' .. worker)) do
+    local id = id_of(claim)
     if holders[id] then
       say(id, ' is held by ', holders[id], ' and by ', worker)
     end
@@ -33,7 +33,7 @@ local jobs = call('ZRANGE', P .. 'jobs', '(' .. ARGV[1], '+inf', 'BYSCORE', 'LIM
 for i = 1, #jobs, 2 do
   local id = jobs[i]
   -- stylua: ignore
-  local job = call('HMGET', P .. 'job:' .. id, 'state', 'queue', 'task', 'lane_key', 'priority', 'order', 'due_at',
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'queue', 'task', 'lane_key', 'priority', 'queue', 'due_at',
     'finished_at', 'worker', 'holder', 'cancel', 'args')
   local state, queue = job[1], job[2]
   if not state then
@@ -42,7 +42,7 @@ for i = 1, #jobs, 2 do
     local lane = queue .. ':' .. lane_name(job[3] or task_of(id), job[4])
     local place = tonumber(call('ZSCORE', P .. 'lane:' .. lane, id) or -1)
     local is_in = {
-      queued = place == (100 - tonumber(job[5] or 0)) * SPAN + tonumber(job[6]),
+      queued = place == (100 - tonumber(job[5] or 0)) * SPAN + tonumber(jobs[i + 1]),
       scheduled = call('ZSCORE', P .. 'scheduled', id),
       running = holders[id],
       done = call('ZSCORE', P .. 'done:' .. queue, id),

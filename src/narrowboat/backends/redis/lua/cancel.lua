@@ -24,7 +24,7 @@ for i = 3, #ARGV do
     state = 'cancelled'
   elseif state == 'running' and call('HSETNX', key, 'cancel', reason) == 1 then
     local worker = job[7] or job[6]
-    call('HSET', key, 'revision', draw())
+    call('HSET', key, 'revision', revision())
     call('SADD', P .. 'cancelling:' .. worker, id)
     call('HINCRBY', P .. 'cancels', worker, 1)
     call('RPUSH', P .. 'bell-of:' .. worker, 1)

@@ -14,10 +14,10 @@ for _, kind in ipairs({ 'done:', 'dead:' }) do
         at = math.huge
         break
       end
-      local job = call('HMGET', P .. 'job:' .. part[i], 'task', 'started_at', 'finished_at', 'state', 'order')
+      local job = call('HMGET', P .. 'job:' .. part[i], 'task', 'started_at', 'finished_at', 'state')
       if job[2] then
         found, last = found + 1, part[i + 1]
-        rows[#rows + 1] = { part[i], unpack(job) }
+        rows[#rows + 1] = { part[i], job[1], job[2], job[3], job[4], call('ZSCORE', P .. 'jobs', part[i]) }
       end
     end
     if #part < 200 then

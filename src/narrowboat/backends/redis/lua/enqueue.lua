@@ -5,6 +5,7 @@
 -- Returns {id, created}..., flat; or {"full", queue, client, waiting, own, asked} for the limit that they would go past.
 
 local now = clock(ARGV[1])
+local now_text = text_of(now)
 local at = 3
 local limits, is_limited = {}, false
 for _ = 1, tonumber(ARGV[2]) do
@@ -86,7 +87,7 @@ local is_new = n > 1 and all_are_new()
 local answers = {}
 for _ = 1, n do
   local id, created
-  id, created, at = write(ARGV, at, now, is_new)
+  id, created, at = write(ARGV, at, now, now_text, is_new)
   answers[#answers + 1] = id
   answers[#answers + 1] = created
 end

@@ -16,7 +16,7 @@ call('ZADD', P .. 'workers', now + tonumber(lease), worker)
 local lost, named = {}, {}
 for from = 4, #ARGV, 1000 do
   local upto = math.min(from + 999, #ARGV)
-  local scores = call('ZMSCORE', mine, unpack(ARGV, from, upto))
+  local scores = call('HMGET', mine, unpack(ARGV, from, upto))
   for i = from, upto do
     named[ARGV[i]] = true
     if not scores[i - from + 1] then
@@ -26,18 +26,12 @@ for from = 4, #ARGV, 1000 do
 end
 
 local unnamed = {}
-for _, claim in ipairs(call('ZRANGE', mine, '-inf', seq, 'BYSCORE')) do -- as many as one worker holds
-  if not named[claim] then
-    local id = string.match(claim, '^%d+ (.*)$')
-    unnamed[#unnamed + 1] = { id = id, job = call('HMGET', P .. 'job:' .. id, unpack(RELEASED)) }
-    remove(mine, claim)
+local claims = call('HGETALL', mine) -- as many as one worker holds
+for i = 1, #claims, 2 do
+  if not named[claims[i]] and tonumber((parts_of(claims[i + 1]))) <= seq then
+    unnamed[#unnamed + 1] = claims[i]
   end
 end
-table.sort(unnamed, function(one, other)
-  return tonumber(one.job[5]) < tonumber(other.job[5])
-end)
-for _, each in ipairs(unnamed) do
-  release(each.id, worker, each.job, 'queued', 0, now)
-end
+give_back(worker, unnamed, now)
 finish()
 return { lost, call('SMEMBERS', P .. 'cancelling:' .. worker) }

@@ -2,7 +2,7 @@
 -- Jobs that match, newest first.
 -- ARGV: number of fields, those (the first four: state, queue, task, about), order to begin below or "+inf", most to find,
 --       most to look at, queue or "", task or "", tag or "", [states]... ("any" for all)
--- Returns {rows of {id, the fields}, order of the last job looked at, or 0 at the end}.
+-- Returns {rows of {id, the fields, order}, order of the last job looked at, or 0 at the end}.
 
 local n = tonumber(ARGV[1])
 local at = n + 2
@@ -37,7 +37,7 @@ while looked < looks do
       and (task == '' or (job[3] or task_of(id)) == task)
       and (tag == '' or has_tag(job[4]))
     then
-      rows[#rows + 1] = { id, job }
+      rows[#rows + 1] = { id, job, last }
       if #rows == most then
         return { rows, last }
       end

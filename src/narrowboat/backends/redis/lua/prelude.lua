@@ -17,6 +17,7 @@ local function clock(text)
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
+-- As Redis writes numbers. What is used for many jobs is made into text once: printing numbers is slow.
 local function text_of(number)
   return string.format('%.17g', number)
 end
@@ -35,6 +36,14 @@ local function draw()
   end
   next_number = next_number + 1
   return next_number - 1
+end
+
+-- What a script changes, nobody sees before its end: one revision is enough for all of it.
+local drawn_revision
+
+local function revision()
+  drawn_revision = drawn_revision or text_of(draw())
+  return drawn_revision
 end
 
 -- A command with many values, in parts.
@@ -82,6 +91,11 @@ end
 
 local function task_of(id)
   return string.match(id, '^(.*):')
+end
+
+-- Its place among all jobs ever written.
+local function order_of(id)
+  return tonumber(call('ZSCORE', P .. 'jobs', id))
 end
 
 local function lane_name(task, key)
@@ -236,16 +250,16 @@ end
 
 -- Moves between states. Each takes a job that has left the structure of its state before.
 
-local function to_queue(id, queue, task, key, client, priority, order, now)
-  call('HSET', P .. 'job:' .. id, 'state', 'queued', 'queued_at', now, 'revision', draw())
-  join(id, queue, task, key, priority, order)
+local function to_queue(id, queue, task, key, client, priority, now)
+  call('HSET', P .. 'job:' .. id, 'state', 'queued', 'queued_at', now, 'revision', revision())
+  join(id, queue, task or task_of(id), key, tonumber(priority or 0), order_of(id))
   count('queued', queue, 1)
   count_client(queue, client, 1)
   changed[#changed + 1] = id
 end
 
 local function to_schedule(id, queue, client, due)
-  call('HSET', P .. 'job:' .. id, 'state', 'scheduled', 'due_at', due, 'revision', draw())
+  call('HSET', P .. 'job:' .. id, 'state', 'scheduled', 'due_at', due, 'revision', revision())
   add(P .. 'scheduled', due, id)
   count('scheduled', queue, 1)
   count_client(queue, client, 1)
@@ -254,7 +268,7 @@ end
 
 local function to_end(id, queue, state, reason, now)
   local job = P .. 'job:' .. id
-  call('HSET', job, 'state', state, 'finished_at', now, 'revision', draw())
+  call('HSET', job, 'state', state, 'finished_at', now, 'revision', revision())
   if reason ~= '' then
     call('HSET', job, 'reason', reason)
   end
@@ -263,22 +277,46 @@ local function to_end(id, queue, state, reason, now)
   changed[#changed + 1] = id
 end
 
--- What is needed to give a running job back: see `release`.
-local RELEASED = { 'queue', 'task', 'lane_key', 'priority', 'order', 'client', 'cancel', 'holder' }
-
 -- A running job, no longer in `running`, goes back uncharged and without a trace; cancelled, if that was asked for.
--- job: the fields named in RELEASED.
-local function release(id, worker, job, to, delay, now)
-  call('HDEL', P .. 'job:' .. id, 'started_at', 'progress', 'cancel', 'holder')
+local function release(id, worker, to, delay, now)
+  local key = P .. 'job:' .. id
+  local job = call('HMGET', key, 'queue', 'task', 'lane_key', 'priority', 'client', 'cancel')
+  call('HDEL', key, 'started_at', 'progress', 'cancel', 'holder')
   count('running', job[1], -1)
-  if job[7] then
+  if job[6] then
     call('SREM', P .. 'cancelling:' .. worker, id)
-    to_end(id, job[1], 'cancelled', job[7], now)
+    to_end(id, job[1], 'cancelled', job[6], now)
   elseif to == 'scheduled' then
-    to_schedule(id, job[1], job[6], now + delay)
+    to_schedule(id, job[1], job[5], now + delay)
   else
-    to_queue(id, job[1], job[2] or task_of(id), job[3], job[6], tonumber(job[4] or 0), tonumber(job[5]), now)
+    to_queue(id, job[1], job[2], job[3], job[5], job[4], now)
   end
+end
+
+-- Claims are fields of the hash `running:<worker>`: "<token> <id>" -> "<step> <start> <queue>". The start is a time, "-" for
+-- an attempt that nobody said has begun, "?" for one that was rescued.
+local function id_of(claim)
+  return string.match(claim, '^%d+ (.*)$')
+end
+
+local function parts_of(value)
+  return string.match(value, '^(%d+) (%S+) (.*)$')
+end
+
+-- Give back claims of a worker, those of the oldest jobs first.
+local function give_back(worker, claims, now)
+  local jobs = {}
+  for _, claim in ipairs(claims) do
+    local id = id_of(claim)
+    jobs[#jobs + 1] = { id = id, order = order_of(id) }
+  end
+  table.sort(jobs, function(one, other)
+    return one.order < other.order
+  end)
+  for _, job in ipairs(jobs) do
+    release(job.id, worker, 'queued', 0, now)
+  end
+  put('HDEL', P .. 'running:' .. worker, claims)
 end
 
 -- The other job that keeps a key from one that asks for it. key_for: "waiting", "active", or seconds after success.
@@ -300,10 +338,10 @@ local function key_holder(id, task, key, key_for, now)
   return nil
 end
 
--- A new job, as the ten values and the fields from `a[i]` on say: id, task, queue, lane key, priority, due, delay, key,
+-- A new job, as the ten values and the fields from `a[i]` on say: id, task, queue, lane key, priority, due or "", delay or "", key,
 -- key_for, client, number of fields and values, those. Returns the id of the job that is there, whether it is new, and
 -- where the next one begins.
-local function write(a, i, now, is_surely_new)
+local function write(a, i, now, now_text, is_surely_new)
   local id, task, queue, key = a[i], a[i + 1], a[i + 2], a[i + 7]
   local job, beyond = P .. 'job:' .. id, i + 11 + tonumber(a[i + 10])
   if not is_surely_new and call('EXISTS', job) == 1 then
@@ -317,17 +355,16 @@ local function write(a, i, now, is_surely_new)
     call('HSET', P .. 'keys', task .. ':' .. key, id)
   end
   local order = draw()
-  local due = tonumber(a[i + 5]) or now + tonumber(a[i + 6])
+  local due = a[i + 5] ~= '' and tonumber(a[i + 5]) or a[i + 6] ~= '' and now + tonumber(a[i + 6]) or now
   if due > now then
     -- stylua: ignore
-    call('HSET', job, 'state', 'scheduled', 'queue', queue, 'order', order, 'enqueued_at', now, 'due_at', due,
+    call('HSET', job, 'state', 'scheduled', 'queue', queue, 'enqueued_at', now_text, 'due_at', due,
       unpack(a, i + 11, beyond - 1))
     add(P .. 'scheduled', due, id)
     count('scheduled', queue, 1)
   else
     -- stylua: ignore
-    call('HSET', job, 'state', 'queued', 'queue', queue, 'order', order, 'enqueued_at', now,
-      unpack(a, i + 11, beyond - 1))
+    call('HSET', job, 'state', 'queued', 'queue', queue, 'enqueued_at', now_text, unpack(a, i + 11, beyond - 1))
     join(id, queue, task, a[i + 3], tonumber(a[i + 4]), order)
     count('queued', queue, 1)
   end
@@ -421,8 +458,8 @@ local function promote(now)
   end
   local jobs = {}
   for i = 1, #due, 2 do
-    local job = call('HMGET', P .. 'job:' .. due[i], 'queue', 'task', 'lane_key', 'priority', 'order', 'client')
-    jobs[#jobs + 1] = { id = due[i], due = tonumber(due[i + 1]), order = tonumber(job[5]), job = job }
+    local job = call('HMGET', P .. 'job:' .. due[i], 'queue', 'task', 'lane_key', 'priority', 'client')
+    jobs[#jobs + 1] = { id = due[i], due = tonumber(due[i + 1]), order = order_of(due[i]), job = job }
     remove(P .. 'scheduled', due[i])
   end
   table.sort(jobs, function(one, other)
@@ -432,8 +469,8 @@ local function promote(now)
     local id, job = each.id, each.job
     call('HDEL', P .. 'job:' .. id, 'due_at')
     count('scheduled', job[1], -1)
-    count_client(job[1], job[6], -1)
-    to_queue(id, job[1], job[2] or task_of(id), job[3], job[6], tonumber(job[4] or 0), each.order, now)
+    count_client(job[1], job[5], -1)
+    to_queue(id, job[1], job[2], job[3], job[5], job[4], now)
   end
   flush()
   return #jobs

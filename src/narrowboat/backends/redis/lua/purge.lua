@@ -24,7 +24,7 @@ local together = call('ZRANGE', key, last, last, 'BYSCORE', 'LIMIT', 0, 10000)
 if #ids + #together > n then
   local orders = {}
   for _, id in ipairs(together) do
-    orders[id] = tonumber(call('HGET', P .. 'job:' .. id, 'order'))
+    orders[id] = order_of(id)
   end
   table.sort(together, function(one, other)
     return orders[one] < orders[other]

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take over the claims of workers whose lease is over, or that are known to be gone. Workers without claims are forgotten.
 -- ARGV: now or "", rescuer, most, [workers known to be gone]...
--- Returns claims as rows: args, about, enqueued_at, errors, crashes, snoozes, started_at, id, token, priority, queue, lane,
+-- Returns claims as rows: args, about, enqueued_at, errors, crashes, snoozes, started_at, id, token, priority, queue, task,
 -- lost worker.
 
 local rescuer, most = ARGV[2], tonumber(ARGV[3])
@@ -29,20 +29,20 @@ end
 local rows = {}
 for _, worker in ipairs(lost) do
   local theirs, mine = P .. 'running:' .. worker, P .. 'running:' .. rescuer
-  local claims = #rows < most and call('ZRANGE', theirs, 0, most - #rows - 1) or {}
-  for _, claim in ipairs(claims) do
-    local id, token = string.match(claim, '^%d+ (.*)$'), draw()
+  local claims = #rows < most and call('HGETALL', theirs) or {} -- as many as one worker holds
+  for i = 1, math.min(#claims, 2 * (most - #rows)), 2 do
+    local id, token = id_of(claims[i]), draw()
     local key = P .. 'job:' .. id
     -- stylua: ignore
     local row = call('HMGET', key, 'args', 'about', 'enqueued_at', 'errors', 'crashes', 'snoozes', 'started_at')
     local job = call('HMGET', key, 'priority', 'queue', 'task', 'lane_key', 'cancel')
     row[8], row[9], row[10], row[11] = id, token, tonumber(job[1] or 0), job[2]
-    row[12], row[13] = lane_name(job[3] or task_of(id), job[4]), worker
+    row[12], row[13] = job[3] or task_of(id), worker
     rows[#rows + 1] = row
-    call('ZREM', theirs, claim)
+    call('HDEL', theirs, claims[i])
     -- The rescuer has surely heard of this claim when it has heard the reply to its next step.
-    call('ZADD', mine, tonumber(seq) + 1, token .. ' ' .. id)
-    call('HSET', key, 'holder', rescuer, 'revision', token)
+    call('HSET', mine, token .. ' ' .. id, (tonumber(seq) + 1) .. ' ? ' .. job[2])
+    call('HSET', key, 'holder', rescuer, 'revision', revision())
     if job[5] then
       call('SREM', P .. 'cancelling:' .. worker, id)
       call('SADD', P .. 'cancelling:' .. rescuer, id)

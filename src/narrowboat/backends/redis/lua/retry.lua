@@ -9,11 +9,11 @@ for i = 4, #ARGV do
   local id = ARGV[i]
   local key = P .. 'job:' .. id
   -- stylua: ignore
-  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'priority', 'order', 'key')
+  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'priority', 'key')
   local task = job[3] or task_of(id)
   -- A person who retries means it, also after a success; but two jobs of one key are never alive.
   local is_ended = job[1] == 'dead' or job[1] == 'cancelled'
-  if is_ended and not (job[8] and key_holder(id, task, job[8], 'active', now)) then
+  if is_ended and not (job[7] and key_holder(id, task, job[7], 'active', now)) then
     local queue, priority = change.queue or job[2], change.priority or tonumber(job[6] or 0)
     remove(P .. (job[1] == 'dead' and 'dead:' or 'done:') .. job[2], id)
     count(job[1], job[2], -1)
@@ -23,13 +23,13 @@ for i = 4, #ARGV do
     if change.args then
       call('HSET', key, 'args', change.args)
     end
-    if job[8] then
-      call('HSET', P .. 'keys', task .. ':' .. job[8], id)
+    if job[7] then
+      call('HSET', P .. 'keys', task .. ':' .. job[7], id)
     end
     if delay > 0 then
       to_schedule(id, queue, job[5], now + delay)
     else
-      to_queue(id, queue, task, job[4], job[5], priority, tonumber(job[7]), now)
+      to_queue(id, queue, task, job[4], job[5], priority, now)
     end
     answers[#answers + 1] = 1
   else

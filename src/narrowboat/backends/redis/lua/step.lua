@@ -7,7 +7,8 @@
 --   starts:      claim, id
 --   reports:     claim, id, progress as JSON
 --   wishes:      queue, n, room of one job, set of tasks as MessagePack
--- Returns {refused ids, claims as rows of `claim`, ids whose cancel was asked for, whether more waits}; {} for a late copy.
+-- Returns {refused ids, claims as {queue, task, priority, row...}..., ids whose cancel was asked for, whether more waits}; {}
+-- for a late copy.
 
 local TURN = 16
 local worker, seq = ARGV[2], tonumber(ARGV[3])
@@ -17,30 +18,36 @@ if not before[1] then
   return UNKNOWN
 end
 
-local CLAIMED = { 'args', 'about', 'enqueued_at', 'errors', 'crashes', 'snoozes', 'client', 'started_at' }
+-- A claim as it is answered: args, about, enqueued_at, {errors, crashes, snoozes} if the job was tried before, id, token.
+local function row_of(id, token)
+  local row = call('HMGET', P .. 'job:' .. id, 'args', 'about', 'enqueued_at', 'again')
+  local more = nil
+  if row[4] then
+    more = call('HMGET', P .. 'job:' .. id, 'errors', 'crashes', 'snoozes', 'client', 'started_at')
+    row[4] = { more[1], more[2], more[3] }
+  end
+  row[5], row[6] = id, token
+  return row, more
+end
 
--- A row: the fields of CLAIMED, id, token, priority, queue, lane.
 local function answer_again()
   local more, first, last, refused = string.match(before[2], '^(%d) (%d+) (%d+)(.*)$')
-  local ids, rows = {}, {}
+  local ids, groups = {}, {}
   for id in string.gmatch(refused or '', '%S+') do
     ids[#ids + 1] = id
   end
-  for _, claim in ipairs(call('ZRANGE', mine, seq, seq, 'BYSCORE')) do
+  for _, claim in ipairs(call('HKEYS', mine)) do -- as many as one worker holds
     local token, id = string.match(claim, '^(%d+) (.*)$')
     token = tonumber(token)
     if token >= tonumber(first) and token <= tonumber(last) then
-      local row = call('HMGET', P .. 'job:' .. id, unpack(CLAIMED))
-      local lane = call('HMGET', P .. 'job:' .. id, 'priority', 'queue', 'task', 'lane_key')
-      row[9], row[10], row[11], row[12] = id, token, tonumber(lane[1] or 0), lane[2]
-      row[13] = lane_name(lane[3] or task_of(id), lane[4])
-      rows[#rows + 1] = row
+      local job = call('HMGET', P .. 'job:' .. id, 'queue', 'task', 'priority')
+      groups[#groups + 1] = { job[1], job[2] or task_of(id), tonumber(job[3] or 0), (row_of(id, token)) }
     end
   end
-  table.sort(rows, function(one, other)
-    return one[10] < other[10]
+  table.sort(groups, function(one, other)
+    return one[4][6] < other[4][6]
   end)
-  return { ids, rows, call('SMEMBERS', P .. 'cancelling:' .. worker), tonumber(more) }
+  return { ids, groups, call('SMEMBERS', P .. 'cancelling:' .. worker), tonumber(more) }
 end
 
 if seq == tonumber(before[1]) then
@@ -50,6 +57,7 @@ elseif seq < tonumber(before[1]) then
 end
 
 local now = clock(ARGV[1])
+local now_text = text_of(now)
 local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
 local n_settled, n_started, n_reports, n_wants =
   tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -64,9 +72,9 @@ end
 if most then
   wanted = math.min(wanted, most)
 end
-reserve(n_settled + n_started + n_reports + math.min(wanted, 200) + 8)
+reserve(math.min(wanted, 200) + 16)
 
--- Which of the named claims are this worker's.
+-- Which of the named claims are this worker's, and what is known of them.
 local held = {}
 local function look_up(from, n, width)
   for part = 0, n - 1, 1000 do
@@ -74,9 +82,9 @@ local function look_up(from, n, width)
     for i = part, math.min(part + 1000, n) - 1 do
       claims[#claims + 1] = ARGV[from + i * width]
     end
-    local scores = call('ZMSCORE', mine, unpack(claims))
+    local values = call('HMGET', mine, unpack(claims))
     for i = 1, #claims do
-      held[claims[i]] = scores[i] and true or nil
+      held[claims[i]] = values[i] or nil
     end
   end
 end
@@ -84,9 +92,14 @@ look_up(settled, n_settled, 5)
 look_up(started, n_started, 2)
 look_up(reports, n_reports, 3)
 
+local cancelled, is_cancelled = call('SMEMBERS', P .. 'cancelling:' .. worker), {}
+for _, id in ipairs(cancelled) do
+  is_cancelled[id] = true
+end
+
 for i = reports, wants - 1, 3 do
   if held[ARGV[i]] then
-    call('HSET', P .. 'job:' .. ARGV[i + 1], 'progress', ARGV[i + 2], 'revision', draw())
+    call('HSET', P .. 'job:' .. ARGV[i + 1], 'progress', ARGV[i + 2], 'revision', revision())
     changed[#changed + 1] = ARGV[i + 1]
   end
 end
@@ -103,7 +116,7 @@ local function settle(id, ago, result, end_, job)
   local queue, cancel, to = job[1], job[3], end_[1]
   local key = P .. 'job:' .. id
   local began = tonumber(job[2]) or now - tonumber(ago)
-  call('HSET', key, 'started_at', began)
+  call('HSET', key, 'started_at', began, 'again', 1)
   if end_[2] == 'failed' then
     call('HSET', key, 'errors', tonumber(job[5] or 0) + 1)
   elseif end_[2] == 'crashed' then
@@ -125,11 +138,11 @@ local function settle(id, ago, result, end_, job)
   elseif to == 'cancelled' or cancel then
     to_end(id, queue, 'cancelled', (cancel and cancel ~= '') and cancel or end_[4], now)
   else
-    local line = call('HMGET', key, 'task', 'lane_key', 'priority', 'order', 'client')
+    local line = call('HMGET', key, 'task', 'lane_key', 'priority', 'client')
     if to == 'scheduled' then
-      to_schedule(id, queue, line[5], now + end_[3])
+      to_schedule(id, queue, line[4], now + end_[3])
     else
-      to_queue(id, queue, line[1] or task_of(id), line[2], line[5], tonumber(line[3] or 0), tonumber(line[4]), now)
+      to_queue(id, queue, line[1], line[2], line[4], line[3], now)
     end
   end
 end
@@ -137,81 +150,88 @@ end
 local refused, gone = {}, {}
 for i = settled, started - 1, 5 do
   local claim, id, rest = ARGV[i], ARGV[i + 1], ARGV[i + 4]
-  if not held[claim] then
+  local value = held[claim]
+  if not value then
     refused[#refused + 1] = id
   else
     held[claim] = nil
     gone[#gone + 1] = claim
     local key = P .. 'job:' .. id
-    if rest == '' then
-      local job = call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder')
-      local began = job[2] or now - tonumber(ARGV[i + 2])
+    local _, began, queue = parts_of(value)
+    if began == '?' or is_cancelled[id] then
       -- stylua: ignore
-      if ARGV[i + 3] == '' then
-        call('HSET', key, 'state', 'succeeded', 'revision', draw(), 'started_at', began, 'finished_at', now)
-      else
-        call('HSET', key, 'state', 'succeeded', 'revision', draw(), 'started_at', began, 'finished_at', now,
-          'result', ARGV[i + 3])
-      end
-      if job[3] or job[4] then
+      local job = call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
+      value = job
+      began = job[2] or '-'
+      if rest == '' or cmsgpack.unpack(rest)[2] ~= 'released' then -- which looks at it itself
         call('HDEL', key, 'cancel', 'holder')
         call('SREM', P .. 'cancelling:' .. worker, id)
       end
-      add(P .. 'done:' .. job[1], now, id)
-      count('running', job[1], -1)
-      count('succeeded', job[1], 1)
+    end
+    if rest == '' then
+      began = began == '-' and text_of(now - tonumber(ARGV[i + 2])) or began
+      -- stylua: ignore
+      if ARGV[i + 3] == '' then
+        call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text)
+      else
+        call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text,
+          'result', ARGV[i + 3])
+      end
+      add(P .. 'done:' .. queue, now_text, id)
+      count('running', queue, -1)
+      count('succeeded', queue, 1)
       changed[#changed + 1] = id
     else
       local end_ = cmsgpack.unpack(rest)
       if end_[2] == 'released' then
-        release(id, worker, call('HMGET', key, unpack(RELEASED)), end_[1], end_[3], now)
+        release(id, worker, end_[1], end_[3], now)
       else
         -- stylua: ignore
-        local job = call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
-        if job[3] or job[4] then
-          call('HDEL', key, 'cancel', 'holder')
-          call('SREM', P .. 'cancelling:' .. worker, id)
-        end
+        local job = type(value) == 'table' and value
+          or call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
         settle(id, ARGV[i + 2], ARGV[i + 3], end_, job)
       end
       local jobs, at = end_[6], 1
       while at <= #jobs do
         local _
-        _, _, at = write(jobs, at, now, false)
+        _, _, at = write(jobs, at, now, now_text, false)
       end
     end
   end
 end
-put('ZREM', mine, gone)
 
 for i = started, reports - 1, 2 do
-  if held[ARGV[i]] and call('HSETNX', P .. 'job:' .. ARGV[i + 1], 'started_at', now) == 1 then
-    call('HSET', P .. 'job:' .. ARGV[i + 1], 'revision', draw())
-    changed[#changed + 1] = ARGV[i + 1]
+  local claim, id = ARGV[i], ARGV[i + 1]
+  if held[claim] and call('HSETNX', P .. 'job:' .. id, 'started_at', now_text) == 1 then
+    call('HSET', P .. 'job:' .. id, 'revision', revision())
+    local step, began, queue = parts_of(held[claim])
+    if began == '-' then
+      call('HSET', mine, claim, step .. ' ' .. now_text .. ' ' .. queue)
+    end
+    changed[#changed + 1] = id
   end
 end
 
-local rows, first, last, running = {}, 1, 0, {}
+local groups, first, last, running = {}, 1, 0, {}
 
-local function claim(id, queue, lane, priority)
+local function claim(id, queue, value)
   local key, token = P .. 'job:' .. id, draw()
-  local row = call('HMGET', key, unpack(CLAIMED))
-  call('HSET', key, 'state', 'running', 'worker', worker, 'revision', token)
-  if row[8] then -- of the attempt before
-    call('HDEL', key, 'started_at', 'progress')
+  local row, more = row_of(id, token)
+  call('HSET', key, 'state', 'running', 'worker', worker, 'revision', revision())
+  if more then
+    if more[5] then -- of the attempt before
+      call('HDEL', key, 'started_at', 'progress')
+    end
+    count_client(queue, more[4], -1)
   end
-  if row[7] then
-    count_client(queue, row[7], -1)
-  end
-  row[9], row[10], row[11], row[12], row[13] = id, token, priority, queue, lane
-  rows[#rows + 1] = row
-  running[#running + 1] = seq
   running[#running + 1] = token .. ' ' .. id
+  running[#running + 1] = value
   changed[#changed + 1] = id
   if last == 0 then
     first = token
   end
   last = token
+  return row
 end
 
 -- Jobs of one lane, of the highest priority there; the lane goes behind all others of its next job's priority.
@@ -219,17 +239,19 @@ end
 local function serve(queue, lane, class, n)
   local key = P .. 'lane:' .. queue .. ':' .. lane
   local popped = call('ZPOPMIN', key, n)
-  local priority, taken, back = 100 - class / SPAN, 0, {}
+  local taken, back, value = 0, {}, ARGV[3] .. ' - ' .. queue
+  local group = { queue, task_of_lane(lane), 100 - class / SPAN }
   for i = 1, #popped, 2 do
     local score = tonumber(popped[i + 1])
     if score < class + SPAN then
-      claim(popped[i], queue, lane, priority)
+      group[#group + 1] = claim(popped[i], queue, value)
       taken = taken + 1
     else
       back[#back + 1] = popped[i + 1]
       back[#back + 1] = popped[i]
     end
   end
+  groups[#groups + 1] = group
   count('queued', queue, -taken)
   count('running', queue, taken)
   local head = back[1]
@@ -300,7 +322,7 @@ if n_wants > 0 then
       left_room = left_room - got * part
     end
   end
-  put('ZADD', mine, running)
+  put('HSET', mine, running)
   if promoted == PROMOTE then
     more = 1
   end
@@ -314,7 +336,8 @@ if n_wants > 0 then
     end
   end
 end
+put('HDEL', mine, gone) -- after the new ones, so that the hash need not be made anew
 finish()
 -- stylua: ignore
 call('HSET', me, 'seq', seq, 'seen_at', now, 'reply', more .. ' ' .. first .. ' ' .. last .. ' ' .. table.concat(refused, ' '))
-return { refused, rows, call('SMEMBERS', P .. 'cancelling:' .. worker), more }
+return { refused, groups, #cancelled > 0 and call('SMEMBERS', P .. 'cancelling:' .. worker) or cancelled, more }
