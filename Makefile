@@ -29,8 +29,9 @@ security: $(VENV)/.test
 docs: $(VENV)/.test
 	@$(BIN)/python -m docs.generate
 
-pictures: $(VENV)/.pictures
+pictures: $(VENV)/.test $(VENV)/.pictures
 	@$(BIN)/python -m docs.pictures $(ARGS)
+	@$(BIN)/python -m docs.screens
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Narrowboat needs Python 3.11 or newer with venv (Debian: apt install python3-venv)"; exit 1; }

@@ -13,6 +13,7 @@ from narrowboat.kernel import PORTABLE
 
 # Workers leave notes in the temporary folder, by which others of the same user find them: not those of other tests.
 tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="nb-")
+os.chmod(tempfile.tempdir, 0o711)  # executors of a worker that is root have a user of their own
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 

@@ -9,9 +9,14 @@ from typing import Annotated
 
 import msgspec
 
-from narrowboat import Accept, App, File
+from narrowboat import Accept, App, File, Queue
 
-app = App("studio")
+# Past these a form is answered with "please try again in a while"; so nobody can fill the disk, nor take all turns.
+MOST_WAITING, MOST_FOR_ONE = 500, 40
+app = App(
+    "studio",
+    queues=[Queue(name, waiting=MOST_WAITING, waiting_per_client=MOST_FOR_ONE) for name in ("images", "documents")],
+)
 
 DATA = Path(__file__).resolve().parents[2] / "studio-data"  # not below the code, which every executor may read
 INBOX = DATA / "inbox.jsonl"  # the letters that the practice mail server took, one JSON object a line

@@ -27,6 +27,7 @@ from .samples import samples
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
 READERS = 40
+DONE = ("succeeded",)
 FORM = "application/x-www-form-urlencoded"
 EXPECTED = {"160 px": (160, "JPEG"), "480 px": (480, "JPEG"), "1080 px": (1080, "JPEG"), "WebP": (1600, "WEBP")}
 
@@ -94,11 +95,11 @@ def send_photo(photo: Path, port: int, is_shown: bool) -> None:
     """Upload one photo and check its results. Raises Failed."""
     kind, body = form_with(photo)
     job = follow(photo.name, port, "/photos", body, kind, is_shown)
-    for result in job["results"]:
+    for result in results_of(job):
         path = fetch(port, result, f"{photo.stem}-{result['label'].replace(' ', '')}".lower())
         check(photo, path, result)
         print(f"    {path.relative_to(ROOT)}  {result['width']} x {result['height']}  {result['size'] // 1024} KB")
-    if {result["label"] for result in job["results"]} != set(EXPECTED):
+    if {result["label"] for result in results_of(job)} != set(EXPECTED):
         raise Failed(f"{photo.name}: results are missing")
 
 
@@ -106,7 +107,7 @@ def send_invoice(port: int, is_shown: bool) -> None:
     """Order something and check the PDF. Raises Failed."""
     order = {"customer": "Ada Lovelace", "what": "A week on the canal", "quantity": "2", "price": "640"}
     job = follow("invoice", port, "/invoices", urlencode(order).encode(), FORM, is_shown)
-    [result] = job["results"]
+    [result] = results_of(job)
     path = fetch(port, result, result["label"].replace(" ", "-").lower())
     content = path.read_bytes()
     if not content.startswith(b"%PDF-") or b"pdfuaid:part" not in content or result["label"].encode() not in content:
@@ -132,12 +133,16 @@ def send_attacks(port: int, is_shown: bool) -> None:
     """Try everything in the hostile corner, and say what became of it."""
     print("\n  a stranger's code, in the executor:")
     for name, attack in ATTACKS.items():
-        job = follow(
-            attack.title, port, "/attacks", urlencode({"attack": name}).encode(), FORM, is_shown, ("held", "escaped")
-        )
-        print(
-            f"    {'held back' if job['state'] == 'held' else 'GOT THROUGH':<11} {attack.title}: {job['words'][:110]}"
-        )
+        body, ends = urlencode({"attack": name}).encode(), ("dead", "succeeded")
+        job = follow(attack.title, port, "/attacks", body, FORM, is_shown, ends)
+        what, words = ("held back", job["error"]) if job["state"] == "dead" else ("GOT THROUGH", job["words"])
+        print(f"    {what:<11} {attack.title}: {words[:110]}")
+
+
+def results_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the page draws of the files that a job made."""
+    drawn = (job["extra"] or {}).get("results", [])
+    return [{**result, "url": file["url"]} for result, file in zip(drawn, job["files"], strict=True)]
 
 
 def fetch(port: int, result: dict[str, Any], name: str) -> Path:
@@ -158,7 +163,13 @@ def fetch(port: int, result: dict[str, Any], name: str) -> Path:
 
 
 def follow(
-    name: str, port: int, path: str, body: bytes, kind: str, is_shown: bool, ends: tuple[str, ...] = ("succeeded",)
+    name: str,
+    port: int,
+    path: str,
+    body: bytes,
+    kind: str,
+    is_shown: bool,
+    ends: tuple[str, ...] = DONE,
 ) -> dict[str, Any]:
     """Send a form and follow its job to its end, which must be one of `ends`. Raises Failed."""
     began = time.monotonic()
@@ -175,8 +186,8 @@ def follow(
             raise Failed(f"{name} did not end in {LIMIT_S:.0f} s; see `narrowboat why {job['id']}`")
         time.sleep(0.05)
     if job["state"] not in ends:
-        raise Failed(f"{name}: {job['words']}")
-    if job["state"] == "succeeded":
+        raise Failed(f"{name}: {job['error'] or job['words']}")
+    if ends == DONE:
         print(f"  {name}: answered after {answered:.2f} s, ready after {time.monotonic() - began:.2f} s")
     return job
 
@@ -198,7 +209,9 @@ def bar(name: str, job: dict[str, Any], is_shown: bool) -> None:
     """Draw the progress over itself on a terminal."""
     if is_shown:
         width = 30
-        full = width if job["finished"] else int(width * job["done"] / job["total"])
+        progress = job["progress"]
+        part = progress["done"] / progress["total"] if progress and progress["total"] else 0
+        full = width if job["finished"] else int(width * part)
         end = "\r" + " " * 100 + "\r" if job["finished"] else ""
         print(f"\r  {name:18} [{'#' * full}{'.' * (width - full)}] {job['words']:40}{end}", end="", flush=True)
 

@@ -1,13 +1,14 @@
-"""What people send by the forms, checked, as jobs."""
+"""What people send by the forms, checked: a task, and what to do it with."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 
-from narrowboat import BadArguments, File, FileTooLarge, FileTypeRefused, JobHandle
+from narrowboat import File, Task
 
 from .hostile import ATTACKS, harm
 from .images import render
@@ -26,6 +27,14 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One job to be."""
+
+    task: Task[..., Any]
+    values: tuple[Any, ...]
+
+
 def upload_in(form: FormData) -> UploadFile:
     """The photo that was sent. Raises Refused."""
     upload = form.get("photo")
@@ -34,41 +43,33 @@ def upload_in(form: FormData) -> UploadFile:
     return upload
 
 
-def photo(form: FormData) -> JobHandle[Any]:
-    """Ask for thumbnails of the upload, or for a drawing. Raises Refused."""
+def photo(form: FormData) -> Order:
+    """Thumbnails of the upload, or a drawing. Raises Refused."""
     upload = upload_in(form)
     task = sketch if form.get("as") == "sketch" else render
-    try:
-        return task.enqueue(File.of(upload.file, name=upload.filename or ""))
-    except FileTooLarge:
-        raise Refused(413, TOO_LARGE) from None
-    except FileTypeRefused:
-        raise Refused(415, "This file is not a picture. We take JPEG, PNG, WebP, GIF and TIFF.") from None
+    return Order(task, (File.of(upload.file, name=upload.filename or ""),))
 
 
-def attack(form: FormData) -> JobHandle[Any]:
+def attack(form: FormData) -> Order:
     """One from the hostile corner. Raises Refused."""
     name = str(form.get("attack") or "")
     if name not in ATTACKS:
         raise Refused(400, "Please choose an attack from the list.")
-    return harm.enqueue(name)
+    return Order(harm, (name,))
 
 
-def order(form: FormData) -> JobHandle[Any]:
+def order(form: FormData) -> Order:
     """An invoice for one thing. Raises Refused."""
     item = Item(_line(form, "what"), _number(form, "quantity", 1000), _number(form, "price", 100_000) * 100)
     customer = _line(form, "customer")
-    try:
-        return invoice.enqueue(1000 + secrets.randbelow(9000), customer, [item])
-    except BadArguments as error:
-        raise Refused(400, "Please fill in every field.") from error
+    return Order(invoice, (1000 + secrets.randbelow(9000), customer, [item]))
 
 
-def news(form: FormData) -> JobHandle[Any]:
+def news(form: FormData) -> Order:
     """A newsletter. Raises Refused."""
     subject, readers = _line(form, "subject"), _number(form, "readers", MOST_READERS)
     text = str(form.get("text") or "").strip()[:10_000]
-    return newsletter.enqueue(subject, text, readers)
+    return Order(newsletter, (subject, text, readers))
 
 
 def _line(form: FormData, name: str) -> str:

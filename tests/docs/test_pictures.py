@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import re
 
+import imagesize
 import pytest
 
 from docs.pictures import PICTURES, Picture, Type, take
+from docs.screens import SCREENS
 from tests.support.processes import ROOT
 
 from .test_pages import MARKDOWN
@@ -35,6 +37,16 @@ def test_every_picture_is_in_a_page_and_described_there() -> None:
     assert all(len(words) > 20 for _, words in named), "the words for those who do not see it"
     assert {path.resolve() for path in named.values()} == set(FOLDER.glob("*.svg"))
     assert {path.stem for path in named.values()} == {picture.name for picture in PICTURES}
+
+
+def test_every_screenshot_is_in_a_page_described_and_of_the_size_it_is_taken_in() -> None:
+    pages = "\n".join(page.read_text() for page in MARKDOWN)
+    assert {path.stem for path in FOLDER.glob("*.png")} == {screen.name for screen in SCREENS}
+    for screen in SCREENS:
+        assert f"pictures/{screen.name}.png" in pages
+        assert imagesize.get(FOLDER / f"{screen.name}.png") == tuple(screen.options["viewport"].values())
+    described = re.findall(r'!\[([^\]]*)\]\([^)]+\.png\)|<img src="[^"]+\.png"[^>]* alt="([^"]*)"', pages)
+    assert described and all(len(alt or other) > 20 for alt, other in described)
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from narrowboat.backends.base import Gate
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.cli import COMMANDS
 from narrowboat.core.ids import new_job_id
@@ -207,7 +207,7 @@ def test_config_says_where_each_value_comes_from(shell: Shell, monkeypatch: pyte
     assert any(line.split() == ["slots", "3", "pyproject.toml", "NARROWBOAT_SLOTS"] for line in said.splitlines())
     with running_worker("shop:app", shell.url, shell.folder, "--slots", "1") as worker:
         facts = json.loads(worker.output().splitlines()[0])
-        assert "drains for 7.0 s" in facts["worker"] and facts["queues"] == "default, slow"
+        assert "drains for 7 s" in facts["worker"] and facts["queues"] == "default, slow"
         assert facts["slots"] == "1", "a flag wins"
 
 
@@ -298,18 +298,35 @@ def test_dev_ends_when_one_of_both_does(shell: Shell) -> None:
     assert "which app?" in shell.run("dev", status=2)
 
 
+def test_a_pause_ends_by_itself_and_is_refused_in_words_when_it_makes_no_sense(shell: Shell) -> None:
+    job_id = shell.enqueue("shop.add", "-q", "default", "a=1")
+    assert re.search(
+        r"task shop.add is paused until \d\d:\d\d.* \(in 2 h\)\nno worker has published a task shop.add yet",
+        shell.run("pause", "--task", "shop.add", "--until", "2h"),
+    )
+    with shell.worker():
+        assert re.search(r"task shop.add is paused until \d\d:\d\d.* \(in 2 h\)", shell.run("why", job_id))
+        shell.run("pause", "--task", "shop.add", "--until", "1s")  # in place of the first
+        wait_for("the job to end", lambda: shell.state(job_id) == "succeeded")
+    assert "is over already" in shell.run("pause", "default", "--until", "2020-01-01", status=2)
+    assert "name one queue, or one task" in shell.run("pause", status=2)
+    assert "name one queue, or one task" in shell.run("resume", "default", "--task", "shop.add", status=2)
+    assert "is the name right?" in shell.run("pause", "defualt")
+
+
 def test_why_always_has_an_answer(shell: Shell) -> None:
     with shell.worker() as worker:
         assert worker.stop() == 0
     job_id = shell.enqueue("shop.add", "a=1")
     assert "no worker is running" in shell.run("why", job_id)
-    backend = SQLiteBackend(shell.folder / "narrowboat.db")
-    backend.shut(Gate(scope="queue:default", reason="stock taking"))
+    said = shell.run("pause", "default", "--reason", "stock taking")
+    assert said == "queue default is paused until it is resumed: stock taking\n1 job waiting there\n"
     with shell.worker():
         assert "queue default is paused: stock taking" in shell.run("why", job_id)
-        assert "default paused" in shell.run("queues")
+        assert "paused: stock taking" in shell.run("queues")
         unknown = shell.enqueue("shop.gone", "-q", "default", "a=1")
-        backend.open("queue:default")
+        assert "queue default is resumed" in shell.run("resume", "default")
+        assert shell.run("resume", "default") == "queue default was not paused\n"
         wait_for("the job to end", lambda: shell.state(job_id) == "succeeded")
         assert "it has succeeded" in shell.run("why", job_id)
         assert "no live worker knows the task shop.gone: none ever did" in shell.run("why", unknown)
@@ -323,7 +340,6 @@ def test_why_always_has_an_answer(shell: Shell) -> None:
         assert "first quarter" in shell.run("job", running[0])
         (shell.folder / "go").touch()
         wait_for("the last to end", lambda: shell.state(behind) == "succeeded")
-    backend.close()
 
 
 def test_cancel_of_waiting_running_and_finished_jobs(shell: Shell) -> None:

@@ -59,12 +59,13 @@ def write_out_of_bounds(columns: int) -> str:
 def write_to_freed_memory() -> str:
     """Over the list of free blocks, so that the next block is wherever one likes."""
     libc.malloc.restype = ctypes.c_void_p
-    blocks = [libc.malloc(ctypes.c_size_t(72)) for _ in range(2)]
+    size = 1000  # of the lists that are kept by size, one that nothing else in an interpreter uses meanwhile
+    blocks = [libc.malloc(ctypes.c_size_t(size)) for _ in range(2)]
     for block in blocks:
         libc.free(ctypes.c_void_p(block))
-    ctypes.memset(blocks[1], 0x41, 72)
+    ctypes.memset(blocks[1], 0x41, size)
     for _ in range(2):
-        ctypes.memset(libc.malloc(ctypes.c_size_t(72)), 0x41, 72)
+        ctypes.memset(libc.malloc(ctypes.c_size_t(size)), 0x41, size)
     return "survived"
 
 

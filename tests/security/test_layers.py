@@ -437,7 +437,9 @@ def wait(path: str) -> None:
 """
 
 
-@pytest.mark.parametrize("restricted", [False, True], ids=["namespaces", "no namespaces"])
+@pytest.mark.parametrize(
+    "restricted", [False, pytest.param(True, marks=needs_python)], ids=["namespaces", "no namespaces"]
+)
 def test_the_kernel_says_so_of_an_executor(restricted: bool) -> None:
     with (
         machine(APP, restricted=restricted) as there,

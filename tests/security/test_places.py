@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -114,6 +115,17 @@ def test_a_real_worker_runs_jobs_and_refuses_what_they_did_not_declare(place: Pl
             connection.sendall(b"hello")
         assert job.wait(30).result == "hello"
         app.close()
+
+
+def test_a_temporary_folder_that_only_root_can_enter_is_not_where_executors_work() -> None:
+    with machine(SHOP, restricted=True) as there:
+        private = Path(there.host.temporary)
+        private.chmod(0o700)
+        with running_worker("shop:app", there.url, there.folder, "-n", "1", host=there.host):
+            app = App("shop", url=there.url)
+            assert app.enqueue_by_name("shop.who").wait(30).result == 64738
+            assert list(private.glob("narrowboat-worker-*")) == []
+            app.close()
 
 
 # All that doctor says. What is not told apart by place is the same in all.

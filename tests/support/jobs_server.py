@@ -9,19 +9,19 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.processes import ROOT, wait_for
+from narrowboat.web import Ask, Web
+from narrowboat.web.static import asset
+from tests.support.processes import wait_for
 
-STATIC = ROOT / "src" / "narrowboat" / "web" / "static"
 STRICT = "default-src 'self'"
 Document = dict[str, Any]
 Event = tuple[str, Document]
@@ -188,7 +188,8 @@ class Stage:
 
 
 async def show_static(request: Request) -> Response:
-    return FileResponse(STATIC / Path(request.path_params["name"]).name)
+    ask = Ask.of(request.headers)
+    return Web.starlette(asset(request.path_params["name"], ask))
 
 
 @contextlib.contextmanager

@@ -394,20 +394,23 @@ def test_in_an_async_test(app: App) -> None:
 
 
 def test_jobs_of_unknown_tasks_and_paused_queues_stay(app: App) -> None:
-    from narrowboat.backends.base import Gate
-
     @app.task(name="shop.leaf", queue="slow")
     def leaf() -> None:
         pass
 
     with app.testing() as jobs:
         unknown = app.enqueue_by_name("shop.other", queue="default")
-        app.backend.shut(Gate(scope="queue:slow"))
+        app.pause("slow", until="1h", reason="no more slots")
         paused = leaf.enqueue()
         assert jobs.drain() == []
         assert unknown.state is State.QUEUED and paused.state is State.QUEUED
-        app.backend.open("queue:slow")
+        assert app.resume("slow") and not app.resume("slow")
         assert jobs.drain() == [paused]
+        app.pause(task=leaf, until=timedelta(hours=1))
+        assert [gate.scope for gate in app.backend.gates()] == ["task:shop.leaf"]
+        assert app.resume(task="shop.leaf")
+        with pytest.raises(ConfigError, match="one queue, or one task"):
+            app.pause("slow", task=leaf)
 
 
 def test_files_go_in_and_come_out_as_with_a_worker(app: App) -> None:

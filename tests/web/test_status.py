@@ -74,6 +74,21 @@ def test_a_waiting_job_tells_its_place(desk: Desk) -> None:
     assert words == ["Waiting, next in line", "Waiting, 1 is before it", "Waiting, 2 are before it"]
 
 
+def test_a_job_in_a_paused_queue_says_so_and_for_how_long(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("narrowboat.web.reader.PACE_S", 0.0)
+    job_id = desk.enqueue()
+    desk.app.pause("images", until="5m", reason="the provider of ours is down")
+    assert desk.document(job_id)["words"] == "Waiting: this is paused for about 5 min"
+    desk.app.pause(task="shop.resize")
+    desk.app.resume("images")
+    assert (desk.document(job_id)["words"], desk.document(job_id)["left_s"]) == (
+        "Waiting: this is paused for now",
+        None,
+    )
+    desk.app.resume(task="shop.resize")
+    assert desk.document(job_id)["words"] == "Waiting, next in line"
+
+
 def test_the_time_left_comes_from_what_the_queue_did_lately(desk: Desk) -> None:
     ids = [desk.enqueue() for _ in range(30)]
     assert desk.document(ids[-1])["left_s"] is None, "nothing has ended yet, so nothing is known"

@@ -1,7 +1,7 @@
-// Sends each form without leaving the page and follows each job until it has ended. Without this script it works, too.
+// Sends each form without leaving the page. <job-status> shows how each job stands; this draws what the jobs made. Without this script it works, too.
 const said = document.getElementById("said");
 const list = document.getElementById("list");
-const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", refused: "not taken", held: "held back", escaped: "escaped" };
+const names = { queued: "waiting", scheduled: "trying again", running: "working", succeeded: "ready", dead: "not possible", cancelled: "cancelled", lost: "gone", refused: "not taken", held: "held back", escaped: "escaped" };
 
 for (const form of document.querySelectorAll("form:not([data-crowd])")) {
   form.addEventListener("submit", (event) => {
@@ -11,7 +11,7 @@ for (const form of document.querySelectorAll("form:not([data-crowd])")) {
     const photos = data.getAll("photo");
     if (!photos.length) {
       const title = form.dataset.title.replace(/{(\w+)(:text)?}/, (_, name, text) => (text ? form.elements[name].selectedOptions[0].text : data.get(name)));
-      follow(form.action, title, data);
+      send(form.action, title, data);
       return;
     }
     form.reset();
@@ -19,46 +19,54 @@ for (const form of document.querySelectorAll("form:not([data-crowd])")) {
       const body = new FormData();
       body.append("photo", photo);
       if (data.has("as")) body.append("as", data.get("as"));
-      follow(form.action, photo.name, body);
+      send(form.action, photo.name, body);
     }
   });
 }
 
-async function follow(address, title, body) {
+async function send(address, title, body) {
   const card = document.getElementById("card").content.firstElementChild.cloneNode(true);
   card.querySelector("h3").textContent = title;
-  card.querySelector("progress").setAttribute("aria-label", `Progress of ${title}`);
-  show(card, { state: "queued", words: "Sending.", done: null });
+  show(card, "queued", "Sending.");
   list.prepend(card);
   card.scrollIntoView({ block: "nearest" });
   try {
-    const sent = await fetch(address, { method: "POST", body });
+    const sent = await fetch(address, { method: "POST", body, headers: { accept: "application/json" } });
     const answer = await sent.json();
-    if (sent.status === 200) {
-      show(card, answer); // the request did the work
-      said.textContent = `${title}: ${answer.words}`;
-      return;
-    }
-    if (sent.status !== 202) throw new Error(answer.error);
-    await watch(card, title, answer.status);
-    if (address.endsWith("/newsletters")) await watchInbox();
+    if (sent.status === 202) watch(card, title, answer, address.endsWith("/newsletters"));
+    else if (sent.ok) finish(card, title, answer.words, answer.seconds, answer.results); // the request did the work
+    else throw new Error(answer.error);
   } catch (error) {
     const words = error instanceof TypeError ? "The connection was lost. Please send it again." : error.message;
-    show(card, { state: "refused", words, finished: true, results: [] });
+    show(card, "refused", words);
     said.textContent = `${title}: ${words}`;
   }
 }
 
-async function watch(card, title, address) {
-  for (let pause = 150; ; pause = Math.min(pause * 1.3, 2000)) {
-    const job = await (await fetch(address, { headers: { accept: "application/json" } })).json();
-    show(card, job);
-    if (job.finished) {
-      said.textContent = `${title}: ${job.words}`;
-      return;
-    }
-    await rest(pause);
-  }
+// The element says aloud how the job stands.
+function watch(card, title, { id, token }, hasLetters) {
+  const element = document.createElement("job-status");
+  for (const [name, value] of Object.entries({ job: id, token, label: title })) element.setAttribute(name, value);
+  card.querySelector(".words").replaceWith(element);
+  element.addEventListener("job-changed", ({ detail: job }) => {
+    show(card, job.extra?.state ?? job.state);
+    if (job.state !== "succeeded") return;
+    if (hasLetters) watchInbox();
+    draw(card, (job.extra?.results ?? []).map((result, number) => ({ ...result, url: job.files[number].url })));
+    if (job.files.length) element.after(paragraph(`Ready ${job.seconds} s after it was sent.`));
+  });
+}
+
+function finish(card, title, words, seconds, results) {
+  show(card, "succeeded", `${words} Ready ${seconds} s after it was sent.`);
+  draw(card, results);
+  said.textContent = `${title}: ${words}`;
+}
+
+function show(card, state, words) {
+  card.dataset.state = state;
+  card.querySelector(".state").textContent = names[state];
+  if (words) card.querySelector(".words").textContent = words;
 }
 
 // Letters come in for a while after their newsletter is done; stop looking when there was nothing new for five seconds.
@@ -71,7 +79,7 @@ async function watchInbox() {
     document.getElementById("count").textContent = inbox.count;
     document.getElementById("letters-word").textContent = inbox.count === 1 ? "letter" : "letters";
     document.getElementById("letters").replaceChildren(...inbox.latest.map(envelope));
-    await rest(250);
+    await new Promise((resume) => setTimeout(resume, 250));
   }
 }
 
@@ -85,32 +93,18 @@ function envelope(letter) {
   return item;
 }
 
-function rest(pause) {
-  return new Promise((resume) => setTimeout(resume, pause));
-}
-
-function show(card, job) {
-  card.dataset.state = job.state;
-  card.querySelector(".state").textContent = names[job.state];
-  const took = job.state === "succeeded" ? ` Ready ${job.seconds} s after it was sent.` : "";
-  card.querySelector(".words").textContent = job.words + took;
-  const bar = card.querySelector("progress");
-  bar.hidden = ["dead", "refused", "held", "escaped"].includes(job.state);
-  if (job.done !== null && job.done !== undefined) {
-    bar.max = job.total;
-    bar.value = job.state === "succeeded" ? job.total : job.done;
-  }
-  for (const result of job.results ?? []) card.querySelector(".results").append(result.is_picture ? picture(result) : file(result));
+function draw(card, results) {
+  card.querySelector(".results").replaceChildren(...results.map((result) => entry(result.is_picture ? picture(result) : file(result), result)));
 }
 
 function picture(result) {
   const link = Object.assign(document.createElement("a"), { href: result.url });
   link.append(Object.assign(document.createElement("img"), { src: result.url, alt: result.label, loading: "lazy" }));
-  return entry(link, result);
+  return link;
 }
 
 function file(result) {
-  return entry(Object.assign(document.createElement("a"), { href: result.url, className: "file", textContent: result.label }), result);
+  return Object.assign(document.createElement("a"), { href: result.url, className: "file", textContent: result.label });
 }
 
 function entry(link, result) {
@@ -119,4 +113,8 @@ function entry(link, result) {
   text.textContent = result.detail;
   item.append(link, text);
   return item;
+}
+
+function paragraph(text) {
+  return Object.assign(document.createElement("p"), { className: "words", textContent: text });
 }

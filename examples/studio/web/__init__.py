@@ -11,9 +11,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .. import orders
-from . import inside, jobs, pages
+from . import inside, pages
 from .answers import HERE
 from .forms import enqueued, form
+from .jobs import jobs
 from .live import Live
 from .policy import Policy
 from .threads import RequestThreads
@@ -40,8 +41,7 @@ web = Starlette(
         Route("/invoices", form(few, "an order", enqueued(orders.order)), methods=["POST"]),
         Route("/newsletters", form(few, "a newsletter", enqueued(orders.news)), methods=["POST"]),
         Route("/attacks", form(few, "an attack", enqueued(orders.attack)), methods=["POST"]),
-        Route("/jobs/{id}", few.route("a job's status", jobs.status)),
-        Route("/jobs/{id}/files/{number:int}", few.route("a picture", jobs.result)),
+        Mount("/jobs", jobs.asgi),
         Route("/inbox", few.route("the inbox", pages.inbox)),
         Route("/heartbeat", few.route("the heartbeat", pages.heartbeat)),
         Route("/health", few.route("health", pages.health)),

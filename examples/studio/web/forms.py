@@ -7,14 +7,17 @@ from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import Response
 
-from narrowboat import BackendUnavailable, JobHandle, StoreUnavailable
+from narrowboat.web import Web
 
 from ..app import MOST_BYTES
-from ..orders import TOO_LARGE, Refused
-from .answers import sorry, wants_page
+from ..orders import TOO_LARGE, Order, Refused
+from .answers import sorry
+from .jobs import jobs, visitor_of
 from .threads import RequestThreads
+
+IN_OUR_WORDS = {413: TOO_LARGE, 415: "This file is not a picture. We take JPEG, PNG, WebP, GIF and TIFF."}
 
 
 def form(
@@ -37,18 +40,16 @@ def answer_or_refuse(request: Request, sent: FormData, answer: Callable[[Request
         return answer(request, sent)
     except Refused as refused:
         return sorry(request, refused.status, refused.text)
-    except (BackendUnavailable, StoreUnavailable):
-        return sorry(request, 503, "We cannot take anything just now. Please try again in a minute.")
 
 
-def enqueued(order: Callable[[FormData], JobHandle[Any]]) -> Callable[[Request, FormData], Response]:
-    """202 with the job's address; a browser without JavaScript is sent to its page."""
+def enqueued(read: Callable[[FormData], Order]) -> Callable[[Request, FormData], Response]:
+    """202 with the job's address; a browser without JavaScript is sent to its page. A full queue takes nothing."""
 
     def answer_at_once(request: Request, sent: FormData) -> Response:
-        job = order(sent)
-        place = f"/jobs/{job.id}"
-        if wants_page(request):
-            return RedirectResponse(place, 303)
-        return JSONResponse({"id": job.id, "status": place}, 202, {"Location": place, "Retry-After": "1"})
+        order = read(sent)
+        answer = jobs.visitor(visitor_of(request), request.headers).submit(order.task, *order.values)
+        if answer.status in IN_OUR_WORDS:
+            return sorry(request, answer.status, IN_OUR_WORDS[answer.status])
+        return Web.starlette(answer)
 
     return answer_at_once

@@ -48,7 +48,7 @@ def draw(sent: FormData, token: str) -> list[dict[str, Any]]:
         for number, one in enumerate(made):
             kind, content = TYPES[one.file.path.suffix], one.file.path.read_bytes()
             contents.append((kind, content))
-            entries.append(entry(one, f"/inside/{token}/{number}", kind, len(content)))
+            entries.append({"url": f"/inside/{token}/{number}", **entry(one, kind, len(content))})
     kept[token] = contents
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)

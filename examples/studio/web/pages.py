@@ -12,6 +12,7 @@ from ..inbox import letters
 from ..letters import MOST_READERS
 from ..sketches import HAS_MAGICK
 from .answers import HERE, templates, wants_page
+from .jobs import remembered
 
 SHOWN_LETTERS = 5
 
@@ -19,7 +20,9 @@ SHOWN_LETTERS = 5
 def front(request: Request) -> Response:
     """Everything there is."""
     shown = {"most_readers": MOST_READERS, "attacks": ATTACKS, "has_magick": HAS_MAGICK, **inbox_now()}
-    return templates.TemplateResponse(request, "page.html", shown | request.app.state.live.snapshot())
+    return remembered(
+        request, templates.TemplateResponse(request, "page.html", shown | request.app.state.live.snapshot())
+    )
 
 
 def heartbeat(request: Request) -> Response:

@@ -33,6 +33,7 @@ from ..core.file import Accept, File, FileRef, Put, binder, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import NewJob
+from ..core.moments import Moment
 from ..core.needs import Needs
 from ..core.outcome import DeadJob
 from ..core.queue import Queue
@@ -43,6 +44,7 @@ from ..files import pictures
 from ..files.carry import opener
 from ..files.store import FileStore, keep, key_for
 from ..files.urls import open_files
+from . import pauses
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
@@ -322,6 +324,26 @@ class App:
             raise unknown_job(job_id)
         return JobHandle(self, job_id, record=record)
 
+    def pause(
+        self,
+        queue: str | None = None,
+        *,
+        task: Enqueueable[..., Any] | str | None = None,
+        until: Moment | None = None,
+        reason: str = "",
+    ) -> None:
+        """Pause a queue, or a task, at once and on every host; a second pause replaces the first.
+
+        Running jobs finish; others wait, and none loses an attempt; new ones are taken. until: when it is resumed by
+        itself: "18:00", a datetime, or a while such as "2h"; else by `resume`. reason: shown to whoever asks why.
+        Raises ConfigError, BackendUnavailable.
+        """
+        pauses.pause(self.backend, pauses.scope_of(queue, task_name(task)), until, reason)
+
+    def resume(self, queue: str | None = None, *, task: Enqueueable[..., Any] | str | None = None) -> bool:
+        """End a pause; False if there was none. Raises ConfigError, BackendUnavailable."""
+        return self.backend.open(pauses.scope_of(queue, task_name(task)))
+
     def decode_result(self, task: str, data: bytes) -> Any:
         """A result as its task's annotation says, or as plain JSON values where the task is not known here."""
         known = self._tasks.get(task)
@@ -400,6 +422,11 @@ class App:
                 RuntimeWarning,
                 stacklevel=3,
             )
+
+
+def task_name(task: Enqueueable[..., Any] | str | None) -> str | None:
+    """Of a task, or of its name."""
+    return task.name if isinstance(task, Enqueueable) else task
 
 
 def _bind_by_name(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

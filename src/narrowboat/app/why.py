@@ -8,6 +8,7 @@ import msgspec
 
 from ..backends.base import PLACES, Backend, Gate, WorkerView
 from ..core.job import Job
+from ..core.moments import in_short
 from ..core.states import State
 from ..core.units import in_words, many
 from .handle import unknown_job
@@ -34,7 +35,7 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
     if job.state is State.QUEUED:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
         [place] = backend.places([job.id])
-        return explain_queued(job, live, backend.gates(), job.task in backend.published([job.task]), place)
+        return explain_queued(job, live, backend.gates(), job.task in backend.published([job.task]), place, now)
     return explain(job, now)
 
 
@@ -68,13 +69,14 @@ def explain(job: Job, now: float) -> Reason:
 
 
 def explain_queued(
-    job: Job, live: list[WorkerView], gates: list[Gate], is_published: bool, place: int | None
+    job: Job, live: list[WorkerView], gates: list[Gate], is_published: bool, place: int | None, now: float
 ) -> Reason:
     """The answer for a job that waits in its lane, the first that applies."""
     shut = next((gate for gate in gates if gate.scope in (f"queue:{job.queue}", f"task:{job.task}")), None)
     if shut is not None:
+        end = f" until {in_short(shut.until, now)}" if shut.until else ""
         reason = f": {shut.reason}" if shut.reason else ""
-        return _reason(job, "paused", f"{shut.scope.replace(':', ' ')} is paused{reason}", place)
+        return _reason(job, "paused", f"{shut.scope.replace(':', ' ')} is paused{end}{reason}", place)
     if not live:
         return _reason(job, "no workers", "no worker is running on this backend", place)
     knowing = [worker for worker in live if job.task in worker.tasks]

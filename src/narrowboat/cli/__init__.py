@@ -16,6 +16,8 @@ COMMANDS = {
     "why": "Say why a job is not running.",
     "retry": "Queue dead or cancelled jobs again.",
     "cancel": "Cancel jobs, also running ones.",
+    "pause": "Pause a queue or a task everywhere.",
+    "resume": "End a pause.",
     "queues": "Show every queue in numbers.",
     "needs": "Show what each task of an app may touch.",
     "doctor": "Say what the sandbox enforces on this machine.",

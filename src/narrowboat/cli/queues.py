@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
-from ..backends.base import QueueStats
+from ..backends.base import Gate, QueueStats
+from ..core.moments import in_short
 from ..core.states import State
 from ..core.units import in_words
 from .common import backend_of, json_option, say, say_json, url_option
@@ -40,8 +43,13 @@ def command(url: str | None, as_json: bool) -> None:
     table(rows, ["QUEUE", *(state.upper() for state in states), "OLDEST", "WORKERS", ""])
 
 
+def _paused(gate: Gate) -> str:
+    end = f" until {in_short(gate.until, time.time())}" if gate.until else ""
+    return f"paused{end}{f': {gate.reason}' if gate.reason else ''}"
+
+
 def _notes(queue: QueueStats) -> str:
-    notes = [f"{gate.scope} paused" for gate in queue.gates]
+    notes = [_paused(gate) for gate in queue.gates]
     if queue.counts.get(State.QUEUED) and not queue.workers:
         notes.append("no worker consumes it")
     notes += [f"no worker knows {task}" for task in queue.unknown_tasks[:3]]

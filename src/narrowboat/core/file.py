@@ -24,7 +24,7 @@ _QUOTED = f'"{MARK}"'.encode()
 OUT = "carried:"  # with a number, instead of a key: in a result on its way out, a file that was sent along
 MOST_FILES = 20  # in the arguments of a job, or in its result
 MOST_BYTES = 100 * 1000**2  # of one file, unless the task says
-_SHOWN_HERE = ("image/png", "image/jpeg", "image/gif", "image/webp")  # what a browser shows without running anything
+SHOWN_HERE = ("image/png", "image/jpeg", "image/gif", "image/webp")  # what a browser shows without running anything
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +147,7 @@ class File:
         inline: pictures of the four common kinds may be shown on a page.
         """
         kind = self.type or "application/octet-stream"
-        how = "inline" if inline and kind in _SHOWN_HERE else "attachment"
+        how = "inline" if inline and kind in SHOWN_HERE else "attachment"
         headers = {
             "Content-Type": kind,
             "Content-Disposition": f"{how}; filename*=UTF-8''{quote(self.name, safe='')}",

@@ -61,7 +61,7 @@ def in_words(duration_s: float) -> str:
     if duration_s < 1:
         return f"{duration_s * 1000:.0f} ms"
     if duration_s < 10:
-        return f"{duration_s:.1f} s"
+        return f"{duration_s:.1f}".removesuffix(".0") + " s"
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):
         if duration_s < limit:
             return f"{duration_s / unit:.0f} {name}"

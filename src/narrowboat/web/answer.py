@@ -20,6 +20,7 @@ from ..core.errors import (
     QueueFull,
     StoreUnavailable,
 )
+from ..core.units import in_words
 
 COOKIE = "narrowboat"
 MOST_TOKENS = 100  # in one request
@@ -61,7 +62,10 @@ class Ask:
         return next(iter(self._values(name)), "")
 
     def _values(self, name: str) -> list[str]:
-        return parse_qs(self.query, max_num_fields=MOST_TOKENS * 2).get(name, []) if self.query else []
+        try:
+            return parse_qs(self.query, max_num_fields=MOST_TOKENS * 2).get(name, []) if self.query else []
+        except ValueError:  # more fields than anybody needs: it shows nothing
+            return []
 
     @property
     def wants_page(self) -> bool:
@@ -113,22 +117,38 @@ def retry_after(seconds: float) -> tuple[str, str]:
     return "Retry-After", str(max(1, ceil(seconds)))
 
 
-def refusal(error: NarrowboatError) -> Answer | None:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a job could not be handed in. again_s: after how long it is worth another try, if it is."""
+
+    status: int
+    text: str
+    again_s: float | None = None
+
+    def answer(self) -> Answer:
+        """For a script."""
+        return as_json(self.status, {"error": self.text}, *self.headers())
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Those that a page has, too."""
+        return [] if self.again_s is None else [retry_after(self.again_s)]
+
+
+def refusal(error: NarrowboatError) -> Refusal | None:
     """What to answer when a job could not be handed in; None for an error that is this side's own fault."""
     match error:
         case QueueFull(client=client):
             status, text = (429, "You have much waiting already.") if client else (503, "There is much to do just now.")
-            again = f"{text} Please try again in a while."
-            return as_json(status, {"error": again}, retry_after(error.retry_after_s))
+            again_s = max(1, ceil(error.retry_after_s))
+            return Refusal(status, f"{text} Please try again in about {in_words(again_s)}.", again_s)
         case FileTooLarge() | PayloadTooLarge():
-            return as_json(413, {"error": _sentence(error)})
+            return Refusal(413, _sentence(error))
         case FileTypeRefused():
-            return as_json(415, {"error": _sentence(error)})
+            return Refusal(415, _sentence(error))
         case KeyUsedOtherwise() | BadArguments():
-            return as_json(422, {"error": _sentence(error)})
+            return Refusal(422, _sentence(error))
         case BackendUnavailable() | StoreUnavailable():
-            text = "Nothing can be taken just now. Please try again in a while."
-            return as_json(503, {"error": text}, retry_after(AWAY_S))
+            return Refusal(503, "Nothing can be taken just now. Please try again in a while.", AWAY_S)
         case _:
             return None
 

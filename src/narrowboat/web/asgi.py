@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -23,7 +23,7 @@ from ..core.units import seconds
 from .answer import Answer, Ask, chunks, not_found
 from .feed import Feed
 from .hub import Hub
-from .static import SERVED, STATIC
+from .static import asset
 from .status import etag_of
 from .streams import sse, talk
 
@@ -123,11 +123,7 @@ class _Routes:
 
     def static(self, request: Request) -> Response:
         """The element and the style of the plain page."""
-        name = request.path_params["name"]
-        if name not in SERVED:
-            return to_response(not_found())
-        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "public, max-age=3600"}
-        return FileResponse(STATIC / name, media_type=SERVED[name], headers=headers)
+        return to_response(asset(request.path_params["name"], _ask(request)))
 
     def _file(self, job_id: str, ask: Ask, request: Request) -> Answer:
         return self._status.file(job_id, request.path_params["number"], ask)

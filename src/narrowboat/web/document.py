@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 from urllib.parse import quote
 
@@ -10,11 +12,10 @@ import msgspec
 
 from ..app.handle import AnyJob
 from ..backends.base import PLACES
-from ..core import codec
+from ..core import codec, units
 from ..core.file import names_files, refs_in
 from ..core.job import Job
 from ..core.states import State
-from .estimate import left_in_words
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,17 +72,33 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     extra: Any = None
 
-    def for_token(self, token: str, may_cancel: bool) -> Document:
+    def for_token(self, token: str, may_cancel: bool, base: str) -> Document:
         """As whoever shows this token gets it: what it links to is reached with it."""
         return msgspec.structs.replace(
             self,
-            result=None if self.result is None else with_token(self.result, token),
-            files=tuple(msgspec.structs.replace(file, url=with_token(file.url, token)) for file in self.files),
+            result=None if self.result is None else with_token(self.result, token, base),
+            files=tuple(msgspec.structs.replace(file, url=with_token(file.url, token, base)) for file in self.files),
             can_cancel=self.can_cancel and may_cancel,
         )
 
 
-def document(job: Job, base: str, place: int | None, left_s: int | None, shown: Shown) -> Document:
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Its queue or its task is paused. left_s: for so long, None until somebody resumes it."""
+
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a job stands. place: jobs before it. left_s: until it has ended. None is unknown."""
+
+    place: int | None = None
+    left_s: int | None = None
+    pause: Pause | None = None
+
+
+def document(job: Job, base: str, line: Line, shown: Shown) -> Document:
     """The document of a job, without a token."""
     where = address(base, job.id)
     progress = job.progress
@@ -91,11 +108,11 @@ def document(job: Job, base: str, place: int | None, left_s: int | None, shown: 
         revision=job.revision,
         state=job.state,
         title=shown.title or job.summary or _title(job.task),
-        words=shown.words or in_words(job, place, left_s),
+        words=shown.words or in_words(job, line),
         finished=job.is_finished,
         progress=None if progress is None else Advance(**msgspec.structs.asdict(progress)),
-        place=place,
-        left_s=left_s,
+        place=line.place,
+        left_s=line.left_s,
         error=shown.error or _error(job),
         result=shown.result or (f"{where}/result" if job.result else None),
         files=files,
@@ -111,23 +128,26 @@ def address(base: str, job_id: str) -> str:
     return f"{base}/{quote(job_id, safe=':')}"
 
 
-def with_token(url: str, token: str) -> str:
-    """The address with the token in it, if it is one of this site's own."""
-    if not url.startswith("/") or url.startswith("//"):
+def with_token(url: str, token: str, base: str) -> str:
+    """The address with the token in it, if it is one of this site's own: a path, or below `base`."""
+    is_own = url.startswith(f"{base}/") or (url.startswith("/") and not url.startswith("//"))
+    if not is_own:
         return url
     return f"{url}{'&' if '?' in url else '?'}token={token}"
 
 
-def in_words(job: Job, place: int | None, left_s: int | None) -> str:
+def in_words(job: Job, line: Line) -> str:
     """How a job stands, in one line for the person who asked for it."""
-    left = f", {left_in_words(left_s)} left" if left_s is not None else ""
+    left = f", about {units.in_words(line.left_s)} left" if line.left_s is not None else ""
     match job.state:
         case State.SCHEDULED if job.attempts:
             return "It did not work at first. It is tried again in a while"
         case State.SCHEDULED:
             return "Waiting for its time"
+        case State.QUEUED if line.pause is not None:
+            return _paused(line.pause)
         case State.QUEUED:
-            return _in_line(place) + left
+            return _in_line(line.place) + left
         case State.RUNNING if job.is_cancel_asked:
             return "Being cancelled"
         case State.RUNNING:
@@ -138,6 +158,12 @@ def in_words(job: Job, place: int | None, left_s: int | None) -> str:
             return "Cancelled"
         case _:
             return "This could not be done"
+
+
+def _paused(pause: Pause) -> str:
+    if pause.left_s is None:
+        return "Waiting: this is paused for now"
+    return f"Waiting: this is paused for about {units.in_words(max(1, ceil(pause.left_s)))}"
 
 
 def _in_line(place: int | None) -> str:

@@ -37,12 +37,3 @@ def rounded(seconds: float) -> int:
         if seconds <= step:
             return step
     return int(-(-seconds // 3600)) * 3600
-
-
-def left_in_words(seconds: int) -> str:
-    """A rounded estimate for people."""
-    if seconds < 90:
-        return f"about {seconds} s"
-    if seconds < 5400:
-        return f"about {round(seconds / 60)} min"
-    return f"about {round(seconds / 3600)} h"

@@ -27,8 +27,10 @@ class Word:
 class Feed:
     """The jobs of some tokens, for one listener. Use `open`, and leave it by closing what that gives."""
 
-    def __init__(self, stream: Subscription, grants: Sequence[Grant], closing: AbstractContextManager[object]) -> None:
-        self.stream, self._closing = stream, closing
+    def __init__(
+        self, stream: Subscription, grants: Sequence[Grant], closing: AbstractContextManager[object], base: str
+    ) -> None:
+        self.stream, self._closing, self._base = stream, closing, base
         self._grants = {grant.job: grant for grant in sorted(grants, key=lambda grant: grant.may_cancel)}
         self._open = set(self._grants)
         self._first: dict[str, Document | None] = {}
@@ -39,7 +41,7 @@ class Feed:
         if not grants:
             return None
         stack = ExitStack()
-        feed = cls(stack.enter_context(hub.subscribed([grant.job for grant in grants])), grants, stack)
+        feed = cls(stack.enter_context(hub.subscribed([grant.job for grant in grants])), grants, stack, hub.base)
         try:
             async with asyncio.timeout(FIRST_S):
                 while len(feed._first) < len(feed._grants) and not feed.stream.is_over:
@@ -81,6 +83,6 @@ class Feed:
         if found.finished:
             self._open.discard(job_id)
         grant = self._grants[job_id]
-        shown = found.for_token(grant.token, grant.may_cancel)
+        shown = found.for_token(grant.token, grant.may_cancel, self._base)
         revision = str(found.revision)
         return Word("job", revision if len(self._grants) == 1 else f"{job_id}={revision}", codec.encode(shown))

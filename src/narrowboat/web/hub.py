@@ -103,6 +103,11 @@ class Hub:
             self._remove(stream)
 
     @property
+    def base(self) -> str:
+        """Where the jobs of this hub are shown."""
+        return self._reader.base
+
+    @property
     def streams(self) -> int:
         """How many are open."""
         return len(self._streams)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from .answer import HTML, PRIVATE, Answer
+from ..core.file import SHOWN_HERE
+from .answer import HTML, PRIVATE, Answer, Refusal
 from .document import Document
 
 POLICY = (
@@ -37,15 +39,30 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def page_of(found: Document | None, status: int, token: str = "", base: str = "") -> Answer:
-    """The status page of a job, or the page that says there is none."""
-    if found is None:
-        return Answer(status, HEADERS, _template("lost.html").render().encode())
-    shown = {"job": found, "token": token, "base": base}
-    return Answer(status, HEADERS, _template("job.html").render(shown).encode())
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """base: where they are. home: where they lead back to; empty for nowhere."""
 
+    base: str
+    home: str = ""
 
-def result_page(found: Document, value: Any, base: str) -> Answer:
-    """A result that is not a file: the value, or links to the files in it."""
-    text = None if value is None else json.dumps(value, indent=2, ensure_ascii=False)[:LONGEST_VALUE]
-    return Answer(200, HEADERS, _template("result.html").render({"job": found, "value": text, "base": base}).encode())
+    def job(self, found: Document, token: str) -> Answer:
+        """The status of a job."""
+        return self._page(200, "job.html", job=found, token=token)
+
+    def result(self, found: Document, value: Any) -> Answer:
+        """A result that is not a file: the value, or the files in it."""
+        text = None if value is None else json.dumps(value, indent=2, ensure_ascii=False)[:LONGEST_VALUE]
+        return self._page(200, "result.html", job=found, value=text, pictures=SHOWN_HERE)
+
+    def lost(self) -> Answer:
+        """There is no such job, or it is somebody else's."""
+        return self._page(404, "lost.html")
+
+    def refused(self, refusal: Refusal) -> Answer:
+        """Why nothing was taken, or cannot be shown."""
+        return self._page(refusal.status, "refused.html", *refusal.headers(), text=refusal.text)
+
+    def _page(self, status: int, name: str, *headers: tuple[str, str], **shown: Any) -> Answer:
+        content = _template(name).render(base=self.base, home=self.home, **shown)
+        return Answer(status, (*HEADERS, *headers), content.encode())

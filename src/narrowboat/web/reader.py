@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..app import App, JobHandle
-from ..backends.base import Ended
+from ..backends.base import Ended, Gate
 from ..core.job import Job
 from ..core.states import State
-from .document import Describe, Document, document, shown_of
+from .document import Describe, Document, Line, Pause, document, shown_of
 from .estimate import left_s
 
-PACE_S = 2.0  # what a queue did lately is read again after so long
+PACE_S = 2.0  # what a queue did lately, and what is paused, is read again after so long
 
 
 class Reader:
@@ -23,6 +23,7 @@ class Reader:
     def __init__(self, app: App, base: str, describe: Describe, clock: Callable[[], float] = time.time) -> None:
         self.app, self.base, self._describe, self._clock = app, base, describe, clock
         self._paces: dict[str, tuple[float, Sequence[Ended]]] = {}
+        self._shut: tuple[float, Sequence[Gate]] = (-PACE_S, ())
         self._lock = threading.Lock()
 
     def read(self, ids: Sequence[str]) -> dict[str, Job]:
@@ -37,9 +38,26 @@ class Reader:
 
     def document(self, job: Job, place: int | None) -> Document:
         """The document of one job."""
-        left = None if job.is_finished else left_s(job, place, self._pace(job.queue), self._clock())
+        gate = self._gate(job) if job.state is State.QUEUED else None
+        is_near = gate is None and job.state in (State.QUEUED, State.RUNNING)
+        left = left_s(job, place, self._pace(job.queue), self._clock()) if is_near else None
         handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
-        return document(job, self.base, place, left, shown_of(self._describe(handle)))
+        pause = None if gate is None else Pause(None if gate.until is None else gate.until - self._clock())
+        return document(job, self.base, Line(place, left, pause), shown_of(self._describe(handle)))
+
+    def _gate(self, job: Job) -> Gate | None:
+        scopes = f"queue:{job.queue}", f"task:{job.task}"
+        return next((gate for gate in self._gates() if gate.scope in scopes), None)
+
+    def _gates(self) -> Sequence[Gate]:
+        now = time.monotonic()
+        with self._lock:
+            read_at, found = self._shut
+        if now - read_at >= PACE_S:
+            found = self.app.backend.gates()
+            with self._lock:
+                self._shut = now, found
+        return found
 
     def _pace(self, queue: str) -> Sequence[Ended]:
         now = time.monotonic()

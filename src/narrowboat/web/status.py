@@ -17,7 +17,7 @@ from ..core.job import Job
 from ..core.states import State
 from .answer import JSON, PRIVATE, Answer, Ask, as_json, moved, not_found, refusal, retry_after
 from .document import Document, address, with_token
-from .pages import page_of, result_page
+from .pages import Pages
 from .reader import Reader
 from .tokens import Grant, Signer
 
@@ -29,8 +29,8 @@ LONGEST_PAUSE_S = 30
 class Status:
     """The framework-free handlers. Each takes a job's id as it stands in the path, decoded, and an Ask."""
 
-    def __init__(self, reader: Reader, signer: Signer, clock: Callable[[], float] = time.time) -> None:
-        self._reader, self._signer, self._clock = reader, signer, clock
+    def __init__(self, reader: Reader, signer: Signer, pages: Pages, clock: Callable[[], float] = time.time) -> None:
+        self._reader, self._signer, self._pages, self._clock = reader, signer, pages, clock
 
     def grant(self, job_id: str, ask: Ask) -> Grant | None:
         """The right to see this job that the request shows."""
@@ -71,19 +71,19 @@ class Status:
         except FileMissing:
             return self._lost(ask)
         except (BackendUnavailable, StoreUnavailable) as error:
-            answer = refusal(error)
-            assert answer is not None
-            return answer
+            refused = refusal(error)
+            assert refused is not None
+            return self._pages.refused(refused) if ask.wants_page else refused.answer()
 
     def _lost(self, ask: Ask) -> Answer:
-        return page_of(None, 404) if ask.wants_page else not_found()
+        return self._pages.lost() if ask.wants_page else not_found()
 
     def _job(self, job: Job, grant: Grant, ask: Ask) -> Answer:
         found = self._shown(job, grant)
         if ask.wants_page:
             if found.state is State.SUCCEEDED and found.result is not None:
                 return moved(found.result)
-            return page_of(found, 200, grant.token, self._reader.base)
+            return self._pages.job(found, grant.token)
         return status_answer(found, ask)
 
     def _result(self, job: Job, grant: Grant, ask: Ask) -> Answer:
@@ -93,7 +93,7 @@ class Status:
         if isinstance(value, dict) and MARK in value:
             return self._file(job, 0)
         if ask.wants_page:
-            return result_page(self._shown(job, grant), None if names_files(job.result) else value, self._reader.base)
+            return self._pages.result(self._shown(job, grant), None if names_files(job.result) else value)
         return Answer(200, [("Content-Type", JSON), NOSNIFF, *PRIVATE], job.result)
 
     def _file(self, job: Job, number: int) -> Answer:
@@ -116,13 +116,13 @@ class Status:
                 raise
             return self._lost(ask)
         if ask.wants_page:
-            return moved(with_token(address(self._reader.base, job.id), grant.token))
+            return moved(with_token(address(self._reader.base, job.id), grant.token, self._reader.base))
         [after] = self._reader.read([job.id]).values()
         return as_json(202, self._shown(after, grant))
 
     def _shown(self, job: Job, grant: Grant) -> Document:
         [found] = self._reader.documents({job.id: job}).values()
-        return found.for_token(grant.token, grant.may_cancel)
+        return found.for_token(grant.token, grant.may_cancel, self._reader.base)
 
 
 def status_answer(found: Document, ask: Ask) -> Answer:

@@ -16,6 +16,7 @@ from ..core import keys
 from ..core.errors import BadArguments, NarrowboatError
 from ..core.job import NewJob
 from .answer import Answer, Ask, KeyUsedOtherwise, as_json, moved, refusal, retry_after
+from .pages import Pages
 
 P = ParamSpec("P")
 HEADER = "idempotency-key"
@@ -30,6 +31,11 @@ class Counter(Protocol):
     @property
     def app(self) -> App:
         """Whose jobs they are."""
+        ...
+
+    @property
+    def pages(self) -> Pages:
+        """For browsers without scripts."""
         ...
 
     def token(self, job_id: str, *, may_cancel: bool = True) -> str:
@@ -90,10 +96,10 @@ class Visitor:
         try:
             return self.accepted(self._enqueue(prepare))
         except NarrowboatError as error:
-            answer = refusal(error)
-            if answer is None:
+            refused = refusal(error)
+            if refused is None:
                 raise
-            return answer
+            return self._counter.pages.refused(refused) if self._ask.wants_page else refused.answer()
 
     def _enqueue(self, prepare: Callable[[], PreparedJob[Any]]) -> AnyJob:
         app = self._counter.app

@@ -14,6 +14,7 @@ from ..app.handle import AnyJob
 from ..core.units import seconds
 from .answer import COOKIE, Answer
 from .document import Describe, address, no_words
+from .pages import Pages
 from .reader import Reader
 from .status import Status
 from .submit import Visitor
@@ -42,6 +43,7 @@ class Web:
     ttl: how long a token is good; what a page shows longer must be loaded again.
     describe: an application's own words for its jobs, called with a JobHandle whose record has been read; it gives a
     Shown. It is called often, so it should look at nothing else.
+    home: where the plain pages lead back to, such as "/".
     cookies: tokens travel in cookies, one for each job's page, instead of in addresses; for pages without scripts.
     Raises ConfigError.
     """
@@ -54,12 +56,14 @@ class Web:
         key: str | None = None,
         ttl: float | str | timedelta = "1h",
         describe: Describe = no_words,
+        home: str = "",
         cookies: bool = False,
     ) -> None:
         self.app, self.base, self._ttl_s, self._has_cookies = app, base.rstrip("/"), seconds(ttl), cookies
         self._signer = Signer.of(key)
         self.reader = Reader(app, self.base, describe)
-        self.status = Status(self.reader, self._signer)
+        self.pages = Pages(self.base, home)
+        self.status = Status(self.reader, self._signer, self.pages)
 
     def visitor(self, person: str, headers: Mapping[str, str]) -> Visitor:
         """Whoever sends this request. person: a user's or a session's id; an Idempotency-Key of theirs is theirs

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .answer import Answer, Ask, chunks, not_found
-from .static import SERVED, STATIC
+from .static import asset
 
 if TYPE_CHECKING:
     from .web import Web
@@ -40,9 +40,8 @@ class WSGI:
     def _routed(self, method: str, path: str, ask: Ask) -> Answer:
         status = self._web.status
         match method, path.strip("/").split("/"):
-            case (("GET" | "HEAD"), ["static", name]) if name in SERVED:
-                headers = [("Content-Type", SERVED[name]), ("X-Content-Type-Options", "nosniff")]
-                return Answer(200, headers, (STATIC / name).read_bytes())
+            case (("GET" | "HEAD"), ["static", name]):
+                return asset(name, ask)
             case (("GET" | "HEAD"), [job_id]):
                 return status.job(job_id, ask)
             case (("GET" | "HEAD"), [job_id, "result"]):

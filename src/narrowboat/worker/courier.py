@@ -1,22 +1,40 @@
-"""The courier settles and claims, one step at a time."""
+"""The courier settles and claims, one step at a time, and says what the worker runs when that changes."""
 
 from __future__ import annotations
 
+import logging
+
 from ..backends.base import Step
+from ..core.units import many
 from .link import Link, Service
-from .mail import Requests, Stepped
+from .mail import Publish, Requests, Stepped
+
+log = logging.getLogger("narrowboat.worker")
 
 
 class Courier(Service):
-    """Carries one step at a time."""
+    """Carries one thing at a time, in the order asked for."""
 
     def __init__(self, link: Link) -> None:
         super().__init__("courier", link)
-        self.requests: Requests[Step] = Requests()
+        self.requests: Requests[Step | Publish] = Requests()
 
     def serve(self) -> None:
-        """Take each step to the backend, as often as it takes."""
-        while (step := self.requests.get()) is not None:
-            reply = self.link.until_done("step", lambda step=step: self.link.backend.step(step))
-            if reply is not None:
-                self.link.mailbox.post(Stepped(step, reply))
+        """Take each to the backend, as often as it takes."""
+        while (request := self.requests.get()) is not None:
+            if isinstance(request, Step):
+                self._step(request)
+            else:
+                self._publish(request)
+
+    def _step(self, step: Step) -> None:
+        reply = self.link.until_done("step", lambda: self.link.backend.step(step))
+        if reply is not None:
+            self.link.mailbox.post(Stepped(step, reply))
+
+    def _publish(self, request: Publish) -> None:
+        link = self.link
+        link.info, link.manifest = request.info, request.manifest
+        link.until_done("publish", lambda: link.backend.publish(request.info, request.manifest))
+        if not link.is_closed.is_set():  # from here on the new tasks are taken
+            log.info("moved over to the new code: %s", many(len(request.manifest.tasks), "task"))

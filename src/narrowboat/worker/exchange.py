@@ -70,7 +70,7 @@ class Exchange:
         info = self._learn(manifest)
         for held in [*self._pool.fetching.values(), *self._pool.hand, *self._pool.suspects]:
             held.spec = self._spec(held.claim)
-        self._heartbeat.requests.put(Publish(info, manifest))
+        self._courier.requests.put(Publish(info, manifest))
         self._is_hungry = True
 
     def close(self) -> None:

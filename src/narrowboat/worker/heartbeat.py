@@ -10,7 +10,7 @@ from ..backends.base import Extended, Retention
 from ..core.errors import BackendUnavailable, UnknownWorker
 from .identity import is_gone
 from .link import Link, Service
-from .mail import CancelsAsked, Extend, Publish, Renewed, Requests, Rescued
+from .mail import CancelsAsked, Extend, Renewed, Requests, Rescued
 
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
@@ -21,7 +21,7 @@ class Heartbeat(Service):
 
     def __init__(self, link: Link, retention: Retention) -> None:
         super().__init__("heartbeat", link)
-        self.requests: Requests[Extend | Publish] = Requests()
+        self.requests: Requests[Extend] = Requests()
         self._retention = retention
         self._look_every_s = min(NEIGHBOURS_EVERY_S, link.info.lease_s / 6)
         self._cancels = 0
@@ -52,15 +52,7 @@ class Heartbeat(Service):
                 return True
             if request is None:
                 return False
-            if isinstance(request, Publish):
-                self._publish(request)
-            else:
-                self._extend(request)
-
-    def _publish(self, request: Publish) -> None:
-        link = self.link
-        link.info, link.manifest = request.info, request.manifest
-        link.until_done("publish", lambda: link.backend.publish(request.info, request.manifest))
+            self._extend(request)
 
     def _extend(self, request: Extend) -> None:
         link = self.link

@@ -19,7 +19,6 @@ from ..backends.whereabouts import Health
 from ..core.errors import NarrowboatError
 from ..core.outcome import Released
 from ..core.task import Manifest, TaskSpec
-from ..core.units import many
 from ..files.urls import open_files
 from .banner import banner, doubts, exposed, facts, gaps, sandbox_line
 from .exchange import Exchange
@@ -175,7 +174,6 @@ class Worker:
         """The app was imported anew."""
         if self._is_set_up:
             self._exchange.move_on(manifest)
-            log.info("moved over to the new code: %s", many(len(manifest.tasks), "task"))
 
     def _health(self) -> Health:
         manifest = self._nursery.manifest

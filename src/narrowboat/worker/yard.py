@@ -7,9 +7,11 @@ import fcntl
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
+from ..core.errors import ConfigError
 from ..sandbox.findings import Questions
 
 PREFIX = "narrowboat-worker-"
@@ -20,8 +22,9 @@ class Yard:
 
     def __init__(self, user: int | None) -> None:
         self._user = user
-        _remove_abandoned()
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        base = _base(user)
+        _remove_abandoned(base)
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
         self.path.chmod(0o711)
         self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -78,8 +81,25 @@ class Yard:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _remove_abandoned() -> None:
-    for path in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+def _base(user: int | None) -> Path:
+    """The temporary folder; where executors have a user of their own, one that this user can enter.
+
+    Raises ConfigError where there is none.
+    """
+    wanted = Path(tempfile.gettempdir()).resolve()
+    if user is None or os.geteuid() != 0:
+        return wanted
+    for folder in (wanted, Path("/tmp"), Path("/var/tmp")):
+        with contextlib.suppress(OSError):
+            if all(above.stat().st_mode & stat.S_IXOTH for above in (folder, *folder.parents)):
+                return folder
+    raise ConfigError(
+        f"executors run as user {user}, who cannot enter {wanted}; set TMPDIR to a folder that everybody can enter"
+    )
+
+
+def _remove_abandoned(base: Path) -> None:
+    for path in base.glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
             if path.stat().st_uid != os.geteuid():
                 continue
