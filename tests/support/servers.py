@@ -70,9 +70,18 @@ class RedisServer:
             with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
                 packed = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
                 connection.sendall(packed.encode())
-                return connection.makefile().readline().rstrip("\r\n")
+                with connection.makefile() as answer:
+                    return answer.readline().rstrip("\r\n")
         except OSError:
             return ""
+
+    def value(self, *words: str) -> str:
+        """The text that a command answers, of one line; empty where there is none."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            packed = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+            connection.sendall(packed.encode())
+            with connection.makefile() as answer:
+                return "" if answer.readline().startswith("$-1") else answer.readline().rstrip("\r\n")
 
     def namespace(self) -> str:
         """A URL under which there is nothing yet."""

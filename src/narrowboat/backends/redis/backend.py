@@ -41,6 +41,7 @@ from .address import Address
 from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
 from .health import doubts, refuse_unfit, setup_of
+from .inbox import collect
 from .rows import SUMMARY, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
 
@@ -50,6 +51,7 @@ READ = 50  # whole jobs in one reply
 DELETE = 250  # records that one script deletes
 LOOK = 1000  # records that one script looks at
 PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
+INBOX_S = 0.8  # after which somebody has looked into the inboxes
 NO_COUNT = 1 << 53  # cancels: a wait that no count of them can end
 
 _info = msgspec.json.Decoder(WorkerInfo).decode
@@ -129,21 +131,24 @@ class RedisBackend(Backend):
         ahead_s, until = 0.0 if now is None else now - time.time(), time.monotonic() + timeout_s
         wishes = [word for want in wants for word in (want.queue, want.n, words.of_tasks(want))]
         bells = [f"{self._prefix}bell:{want.queue}:{task}" for want in wants if want.n > 0 for task in want.tasks]
+        bells.append(f"{self._prefix}bell")
         if cancels < NO_COUNT:
             bells.append(f"{self._prefix}bell-of:{worker}")
         with self._sleepers.sleep(worker if wants else "") as sleep:
             while True:
                 moment = None if now is None else time.time() + ahead_s
-                work, asked, again = self._run(script("look"), _at(moment), worker, *wishes)
+                work, asked, again, inboxes = self._run(script("look"), _at(moment), worker, *wishes)
+                if inboxes:
+                    collect(self._connections, _texts(inboxes), _at(moment))
+                    continue
                 left_s = until - time.monotonic()
                 if work or asked > cancels or left_s <= 0 or sleep.is_up:
                     return Wakeup(work == 1, asked)
                 if again:
                     left_s = min(left_s, float(again) - (self._clock() if moment is None else moment))
-                if bells:
-                    until_rung(self._connections, bells, left_s, sleep)
-                else:
-                    sleep.until_heard(None, min(left_s, LONGEST_S))
+                if not wants:  # the wait of a heartbeat, which every worker has, be it idle or full
+                    left_s = min(left_s, INBOX_S)
+                until_rung(self._connections, bells, left_s, sleep)
                 if self._sleepers.is_closed:
                     return Wakeup(False, asked)
 
