@@ -8,7 +8,12 @@ import subprocess
 from ctypes.util import find_library
 from pathlib import Path
 
-PROGRAMS = {"chromium": "chromium", "convert-im6.q16": "imagemagick", "nginx": "nginx-light"}  # name -> package
+PROGRAMS = {  # name -> package
+    "chromium": "chromium",
+    "convert-im6.q16": "imagemagick",
+    "nginx": "nginx-light",
+    "redis-server": "redis-server",
+}
 WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users
 LIBRARIES = {"MagickWand-6.Q16": "libmagickwand-6.q16-6"}
 FILES = {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}

@@ -18,6 +18,7 @@ from narrowboat.backends.urls import open_backend  # noqa: E402
 from narrowboat.core.errors import ConfigError  # noqa: E402
 from narrowboat.core.job import NewJob  # noqa: E402
 from narrowboat.testing.conformance import BackendConformance, run  # noqa: E402
+from tests.support.servers import shared_redis  # noqa: E402
 
 
 class TestMemory(BackendConformance):
@@ -42,6 +43,14 @@ class TestSQLite(BackendConformance):
         from narrowboat.backends.sqlite import SQLiteBackend
 
         return SQLiteBackend(path)
+
+
+class TestRedis(BackendConformance):
+    def make_backend(self) -> Backend:
+        return open_backend(shared_redis().namespace())
+
+    def reopen(self, backend: Backend) -> Backend:
+        return open_backend(backend.url)
 
 
 def test_one_call_puts_a_backend_through_the_suite_and_names_what_it_skips() -> None:

@@ -44,9 +44,13 @@ class Harbour:
 
 @pytest.fixture
 def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harbour]:
+    yield from moored(tmp_path, monkeypatch, f"sqlite:///{tmp_path / 'harbour.db'}")
+
+
+def moored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Harbour]:
+    """For a fixture: the app in a folder, with its jobs at a URL."""
     shutil.copy(Path(__file__).with_name("harbour.py"), tmp_path / "harbour.py")
     tmp_path.chmod(0o777)  # executors of a worker that is root have a user of their own
-    url = f"sqlite:///{tmp_path / 'harbour.db'}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NARROWBOAT_URL", url)
     spec = importlib.util.spec_from_file_location("harbour", tmp_path / "harbour.py")

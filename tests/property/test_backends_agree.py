@@ -1,4 +1,4 @@
-"""SQLite does what the memory backend does: the same verbs, ids and times give the same answers.
+"""Every backend does what the memory backend does: the same verbs, ids and times give the same answers.
 
 The examples are the same in every run, and a failure is shown as it was found. To look for new ones, and for
 the shortest story of a failure, set NARROWBOAT_HUNT to a number of examples; `--hypothesis-seed=N` replays.
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import TestCase
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
@@ -39,6 +40,7 @@ from narrowboat.core.outcome import ErrorInfo
 from narrowboat.core.queue import Queue
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+from tests.support.servers import shared_redis
 
 TASKS, QUEUES, WORKERS, KEYS = ("t.a", "t.b"), ("q", "r"), ("w0", "w1", "w2"), ("k", "l")
 SCOPES = ("queue:q", "queue:r", "task:t.a")
@@ -91,16 +93,15 @@ Pair = tuple[Claim, Claim]
 
 
 class BackendsAgree(RuleBasedStateMachine):
-    """Every rule does one thing to both, and compares the answers; the invariants compare all that is shown."""
+    """Every rule does one thing to both, and compares the answers; the invariants compare all that is shown.
+
+    A backend is put to the test by a subclass that opens it, at the end of this file.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        from narrowboat.backends.sqlite import SQLiteBackend
-
-        in_memory = Path("/dev/shm")  # a store that is thrown away need not wait for a disk
-        self.folder = Path(tempfile.mkdtemp(dir=in_memory if in_memory.is_dir() else None))
         self.model: Backend = MemoryBackend()
-        self.real: Backend = SQLiteBackend(self.folder / "nb.db")
+        self.real: Backend = self.open_real()
         self.now = 1_000_000.0
         self.jobs: list[NewJob] = []
         self.seqs = dict.fromkeys(WORKERS, 0)
@@ -111,10 +112,17 @@ class BackendsAgree(RuleBasedStateMachine):
         for name in WORKERS[:2]:
             self.publish(name)
 
+    def open_real(self) -> Backend:
+        """The other backend, on an empty store."""
+        raise NotImplementedError
+
+    def clear_up(self) -> None:
+        """What there is to do when it is closed."""
+
     def teardown(self) -> None:
         self.model.close()
         self.real.close()
-        shutil.rmtree(self.folder)
+        self.clear_up()
 
     def both(self, verb: Callable[[Backend], Any]) -> tuple[Any, Any]:
         """What both answer, or the class of what both raise."""
@@ -451,14 +459,47 @@ def _waiting_as_one(counts: dict[State, int]) -> dict[str, int]:
     return {"waiting": waiting, **others}
 
 
-TestBackendsAgree = BackendsAgree.TestCase
-TestBackendsAgree.settings = settings(
-    max_examples=HUNT or 250,
-    stateful_step_count=30,
-    derandomize=not HUNT,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate, *([Phase.shrink] if HUNT else [])],  # shrinking takes minutes
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
+class SQLiteAgrees(BackendsAgree):
+    """SQLite, in memory where there is a file system for it: a store that is thrown away need not wait for a disk."""
+
+    def open_real(self) -> Backend:
+        from narrowboat.backends.sqlite import SQLiteBackend
+
+        in_memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(dir=in_memory if in_memory.is_dir() else None))
+        return SQLiteBackend(self.folder / "nb.db")
+
+    def clear_up(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+class RedisAgrees(BackendsAgree):
+    """Redis, in one namespace that is emptied after each example."""
+
+    def open_real(self) -> Backend:
+        from narrowboat.backends.urls import open_backend
+
+        return open_backend(shared_redis().url)
+
+    def clear_up(self) -> None:
+        shared_redis().says("FLUSHDB")
+
+
+def agreeing(machine: type[BackendsAgree], examples: int = 250) -> type[TestCase]:
+    """A case that pytest collects."""
+    case: type[TestCase] = machine.TestCase
+    case.settings = settings(  # type: ignore[attr-defined]
+        max_examples=HUNT or examples,
+        stateful_step_count=30,
+        derandomize=not HUNT,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, *([Phase.shrink] if HUNT else [])],  # shrinking takes minutes
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+    return case
+
+
+TestSQLiteAgrees = agreeing(SQLiteAgrees)
+TestRedisAgrees = agreeing(RedisAgrees)

@@ -353,6 +353,10 @@ class Backend(ABC):
     def audit(self) -> list[str]:
         """What is wrong in the stored structures, one sentence each; empty when all is well."""
 
+    def doubts(self) -> list[str]:
+        """What people should know of the service as it is set up, one sentence each: for the start of a worker."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Give up connections and end waits; legal twice."""

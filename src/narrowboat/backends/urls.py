@@ -13,7 +13,13 @@ from .base import Backend
 
 VARIABLE = "NARROWBOAT_URL"
 FILES_VARIABLE = "NARROWBOAT_FILES"
-_MODULES = {"sqlite": "narrowboat.backends.sqlite", "memory": "narrowboat.backends.memory"}
+_MODULES = {
+    "sqlite": "narrowboat.backends.sqlite",
+    "memory": "narrowboat.backends.memory",
+    "redis": "narrowboat.backends.redis",
+    "rediss": "narrowboat.backends.redis",
+    "unix": "narrowboat.backends.redis",
+}
 
 
 def open_backend(url: str) -> Backend:

@@ -156,6 +156,7 @@ class Worker:
             log.info("app %s: %s", manifest.app, lines["worker"], extra={"facts": lines})
         warnings = [
             *doubts(self._info, manifest),
+            *self._backend.doubts(),
             *exposed(manifest, self._hidden),
             *gaps(self._sandbox, walls),
         ]

@@ -1,0 +1,68 @@
+"""How the server is set up: what makes it unfit to keep jobs, and what people should know."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...core.errors import BackendError, ConfigError
+from .connection import Connections
+
+OLDEST = (7, 0)
+SECTIONS = ("server", "memory", "persistence", "replication")
+AOF = "redis-cli CONFIG SET appendonly yes, and the same in redis.conf"
+
+
+class Setup(NamedTuple):
+    """What INFO says of a server; what it does not say is empty or 0."""
+
+    version: str
+    maxmemory: int
+    policy: str
+    has_aof: bool
+    has_snapshots: bool
+    role: str
+
+
+def setup_of(connections: Connections) -> Setup | None:
+    """None where this user may not ask."""
+    try:
+        text: bytes = connections.call("INFO", *SECTIONS)
+    except BackendError as error:
+        if "may not do that" in str(error):
+            return None
+        raise
+    lines = (line.partition(":") for line in text.decode(errors="replace").splitlines())
+    found = {name: value.strip() for name, _, value in lines}
+    return Setup(
+        version=found.get("redis_version", ""),
+        maxmemory=int(found.get("maxmemory", 0)),
+        policy=found.get("maxmemory_policy", ""),
+        has_aof=found.get("aof_enabled") == "1",
+        has_snapshots=found.get("rdb_last_save_time", "0") != "0" and found.get("rdb_saves", "0") != "0",
+        role=found.get("role", "master"),
+    )
+
+
+def refuse_unfit(setup: Setup, location: str) -> None:
+    """Raises ConfigError for a server that would lose jobs silently, or cannot run the scripts."""
+    if setup.maxmemory and setup.policy != "noeviction":
+        raise ConfigError(
+            f"{location}: this server throws keys away when its memory is full (maxmemory-policy {setup.policy}) and "
+            "jobs with them; use a server of its own for jobs, with: redis-cli CONFIG SET maxmemory-policy noeviction"
+        )
+    number = tuple(int(part) for part in setup.version.split(".")[:2] if part.isdigit())
+    if number and number < OLDEST:
+        raise ConfigError(f"{location}: Redis {setup.version} is too old; 7.0 or newer is needed (or Valkey)")
+    if setup.role not in ("master", ""):
+        raise ConfigError(f"{location}: this server is a replica, which takes no jobs; name the one that it follows")
+
+
+def doubts(setup: Setup | None) -> list[str]:
+    """What this server would forget, one sentence each."""
+    if setup is None:
+        return ["the user of this URL may not ask Redis how it is set up (INFO), so nobody has looked"]
+    if setup.has_aof:
+        return []
+    return [
+        f"Redis writes no append-only file: when it ends otherwise than by SHUTDOWN, jobs are lost. Turn it on: {AOF}"
+    ]

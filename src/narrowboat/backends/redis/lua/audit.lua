@@ -1,0 +1,167 @@
+#!lua flags=no-writes
+-- Is each job in exactly the structure of its state? Some jobs at a time, in the order in which they came.
+-- ARGV: order to begin above or "-inf", most to look at
+-- Returns {sentences, order of the last job looked at, or 0 at the end}; at the end the sizes of all structures, too.
+
+local found = {}
+local function say(...)
+  found[#found + 1] = table.concat({ ... })
+end
+
+local gates = call('HKEYS', P .. 'gates')
+local function is_shut(queue, task)
+  for _, scope in ipairs(gates) do
+    if scope == 'queue:' .. queue or scope == 'task:' .. task then
+      return true
+    end
+  end
+  return false
+end
+
+local workers, holders = call('ZRANGE', P .. 'workers', 0, -1), {}
+for _, worker in ipairs(workers) do
+  for _, claim in ipairs(call('HKEYS', P .. 'running:' .. worker)) do
+    local id = id_of(claim)
+    if holders[id] then
+      say(id, ' is held by ', holders[id], ' and by ', worker)
+    end
+    holders[id] = worker
+  end
+end
+
+local jobs = call('ZRANGE', P .. 'jobs', '(' .. ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
+for i = 1, #jobs, 2 do
+  local id = jobs[i]
+  -- stylua: ignore
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'queue', 'task', 'lane_key', 'priority', 'queue', 'due_at',
+    'finished_at', 'worker', 'holder', 'cancel', 'args')
+  local state, queue = job[1], job[2]
+  if not state then
+    say(id, ' is among the jobs, and there is no such job')
+  else
+    local lane = queue .. ':' .. lane_name(job[3] or task_of(id), job[4])
+    local place = tonumber(call('ZSCORE', P .. 'lane:' .. lane, id) or -1)
+    local is_in = {
+      queued = place == (100 - tonumber(job[5] or 0)) * SPAN + tonumber(jobs[i + 1]),
+      scheduled = call('ZSCORE', P .. 'scheduled', id),
+      running = holders[id],
+      done = call('ZSCORE', P .. 'done:' .. queue, id),
+      dead = call('ZSCORE', P .. 'dead:' .. queue, id),
+    }
+    local home = (state == 'succeeded' or state == 'cancelled') and 'done' or state
+    for name, is_there in pairs(is_in) do
+      if (is_there and true or false) ~= (name == home) then
+        say(id, ' is ', state, ', and ', is_there and 'also' or 'not', ' among the ', name, ' jobs')
+      end
+    end
+    if (job[7] and true or false) ~= (state == 'scheduled') then
+      say(id, ' is ', state, ', and ', job[7] and 'has a' or 'has no', ' due time')
+    end
+    if (job[8] and true or false) ~= (home == 'done' or home == 'dead') then
+      say(id, ' is ', state, ', and ', job[8] and 'has a' or 'has no', ' finish time')
+    end
+    if state == 'running' and holders[id] and holders[id] ~= (job[10] or job[9]) then
+      say(id, ' says that ', job[10] or job[9], ' holds it, and it is ', holders[id])
+    end
+    local is_asked = holders[id] and call('SISMEMBER', P .. 'cancelling:' .. holders[id], id) == 1
+    if (is_asked and true or false) ~= (state == 'running' and job[11] and true or false) then
+      say(id, ' is ', state, ', and a cancel was ', job[11] and '' or 'not ', 'asked for, which its worker is told otherwise')
+    end
+    if not job[12] then
+      say(id, ' has no arguments')
+    end
+  end
+end
+if #jobs == 2 * tonumber(ARGV[2]) then
+  return { found, tonumber(jobs[#jobs]) }
+end
+
+-- Since each job was in its structure, they have no stray members if they are as large as is counted, and no larger.
+local counts, total = {}, 0
+local all = call('HGETALL', P .. 'counts')
+for i = 1, #all, 2 do
+  counts[all[i]] = tonumber(all[i + 1])
+  total = total + counts[all[i]]
+end
+local function compare(what, counted_as, size)
+  if counted_as ~= size then
+    say(what, ': ', counted_as, ' are counted, and there are ', size)
+  end
+end
+compare('jobs', total, call('ZCARD', P .. 'jobs'))
+local running, scheduled = 0, 0
+for _, queue in ipairs(queues()) do
+  local queued, at = 0, 0
+  repeat
+    local lanes = call('ZRANGE', P .. 'lanes:' .. queue, at, at + 999, 'WITHSCORES')
+    for i = 1, #lanes, 2 do
+      local lane, task = lanes[i], task_of_lane(lanes[i])
+      local size = call('ZCARD', P .. 'lane:' .. queue .. ':' .. lane)
+      queued = queued + size
+      local head = tonumber(call('ZRANGE', P .. 'lane:' .. queue .. ':' .. lane, 0, 0, 'WITHSCORES')[2] or -1)
+      local stands = tonumber(lanes[i + 1])
+      if head < 0 then
+        say('the lane ', queue, ':', lane, ' is empty, and kept')
+      elseif head - head % SPAN ~= stands - stands % SPAN then
+        say('the lane ', queue, ':', lane, ' stands where the priority of its head is another')
+      end
+      local index = call('ZSCORE', P .. 'open:' .. queue, lane)
+      local should = call('HEXISTS', P .. 'known', task) == 1 and not is_shut(queue, task)
+      if (index and true or false) ~= should then
+        say('the lane ', queue, ':', lane, ' is ', index and '' or 'not ', 'among the open ones, which is not so')
+      elseif index and tonumber(index) ~= stands then
+        say('the lane ', queue, ':', lane, ' has two places')
+      end
+    end
+    at = at + 1000
+  until #lanes < 2000
+  if call('ZCARD', P .. 'open:' .. queue) > call('ZCARD', P .. 'lanes:' .. queue) then
+    say('more lanes of ', queue, ' are open than there are')
+  end
+  compare('queued jobs of ' .. queue, counts['queued:' .. queue] or 0, queued)
+  compare(
+    'finished jobs of ' .. queue,
+    (counts['succeeded:' .. queue] or 0) + (counts['cancelled:' .. queue] or 0),
+    call('ZCARD', P .. 'done:' .. queue)
+  )
+  compare('dead jobs of ' .. queue, counts['dead:' .. queue] or 0, call('ZCARD', P .. 'dead:' .. queue))
+  running = running + (counts['running:' .. queue] or 0)
+  scheduled = scheduled + (counts['scheduled:' .. queue] or 0)
+end
+local held = 0
+for _ in pairs(holders) do
+  held = held + 1
+end
+compare('running jobs', running, held)
+compare('scheduled jobs', scheduled, call('ZCARD', P .. 'scheduled'))
+
+-- Whom waiting jobs are counted for, where all jobs were looked at.
+if ARGV[1] == '-inf' then
+  local waiting = {}
+  for i = 1, #jobs, 2 do
+    local job = call('HMGET', P .. 'job:' .. jobs[i], 'state', 'queue', 'client', 'task', 'key')
+    if job[3] and (job[1] == 'queued' or job[1] == 'scheduled') then
+      local name = job[2] .. '\n' .. job[3]
+      waiting[name] = (waiting[name] or 0) + 1
+    end
+  end
+  for _, queue in ipairs(queues()) do
+    local of_client = call('HGETALL', P .. 'clients:' .. queue)
+    for i = 1, #of_client, 2 do
+      local name = queue .. '\n' .. of_client[i]
+      compare('waiting jobs of ' .. name, tonumber(of_client[i + 1]), waiting[name] or 0)
+      waiting[name] = nil
+    end
+  end
+  for name in pairs(waiting) do
+    say('waiting jobs of ', name, ' are not counted')
+  end
+  local keys = call('HGETALL', P .. 'keys')
+  for i = 1, #keys, 2 do
+    local job = call('HMGET', P .. 'job:' .. keys[i + 1], 'task', 'key')
+    if not job[2] or (job[1] or task_of(keys[i + 1])) .. ':' .. job[2] ~= keys[i] then
+      say('the key ', keys[i], ' names ', keys[i + 1], ', which does not have it')
+    end
+  end
+end
+return { found, 0 }

@@ -1,0 +1,553 @@
+-- What every verb shares. It stands before the verb, after the verb's first line (its flags).
+--
+-- KEYS[1] is the prefix of the namespace, such as "nb:{nb}:"; all keys begin with it, and so are in one slot of a cluster.
+-- A job is in exactly one structure for each state: a lane, `scheduled`, `running:<worker>`, `done:<queue>`, `dead:<queue>`.
+-- What a verb changes in sorted sets and counts is gathered, and written by `finish`: a command for many jobs costs little
+-- more than one for a single job. Its hash is written at once, so that whoever looks at it later in a script sees it.
+
+local P, call = KEYS[1], redis.call
+local SPAN = 35184372088832 -- 2^45. In a lane: (100 - priority) * SPAN + order; among lanes: ... + turn. Exact in a double
+local MANY = 4000 -- values in one command, an even number: Lua's stack holds some 8,000
+
+local function clock(text)
+  if text ~= '' then
+    return tonumber(text)
+  end
+  local time = call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+
+-- As Redis writes numbers. What is used for many jobs is made into text once: printing numbers is slow.
+local function text_of(number)
+  return string.format('%.17g', number)
+end
+
+-- One counter gives orders, turns, tokens and revisions; a script takes as many as it will need at once.
+local next_number, last_number = 1, 0
+
+local function reserve(n)
+  last_number = call('INCRBY', P .. 'count', n)
+  next_number = last_number - n + 1
+end
+
+local function draw()
+  if next_number > last_number then
+    reserve(32)
+  end
+  next_number = next_number + 1
+  return next_number - 1
+end
+
+-- What a script changes, nobody sees before its end: one revision is enough for all of it.
+local drawn_revision
+
+local function revision()
+  drawn_revision = drawn_revision or text_of(draw())
+  return drawn_revision
+end
+
+-- A command with many values, in parts.
+local function put(command, key, values)
+  for i = 1, #values, MANY do
+    call(command, key, unpack(values, i, math.min(i + MANY - 1, #values)))
+  end
+end
+
+local changed = {} -- ids of jobs that watchers may want to hear of
+local added, removed = {}, {} -- key -> values for ZADD, for ZREM
+local counted, clients = {}, {} -- "<state>:<queue>" -> by how many; "<queue>" -> client -> by how many
+local joined, shrunk = {}, {} -- lanes that jobs have joined; lanes that lost jobs otherwise than by a claim
+
+local function add(key, score, member)
+  local values = added[key]
+  if not values then
+    values = {}
+    added[key] = values
+  end
+  values[#values + 1] = score
+  values[#values + 1] = member
+end
+
+local function remove(key, member)
+  local values = removed[key]
+  if not values then
+    removed[key] = { member }
+  else
+    values[#values + 1] = member
+  end
+end
+
+local function count(state, queue, by)
+  local field = state .. ':' .. queue
+  counted[field] = (counted[field] or 0) + by
+end
+
+local function count_client(queue, client, by)
+  if client and client ~= '' then
+    clients[queue] = clients[queue] or {}
+    clients[queue][client] = (clients[queue][client] or 0) + by
+  end
+end
+
+local function task_of(id)
+  return string.match(id, '^(.*):')
+end
+
+-- Its place among all jobs ever written.
+local function order_of(id)
+  return tonumber(call('ZSCORE', P .. 'jobs', id))
+end
+
+local function lane_name(task, key)
+  if key and key ~= '' then
+    return task .. ':' .. key
+  end
+  return task
+end
+
+local function task_of_lane(lane)
+  return string.match(lane, '^[^:]*')
+end
+
+-- Whether a lane belongs into the index `open:<queue>`: no gate is shut, and a worker knows the task.
+local has_gates, known = nil, {}
+
+local function is_open(queue, task)
+  if known[task] == nil then
+    known[task] = call('HEXISTS', P .. 'known', task) == 1
+  end
+  if not known[task] then
+    return false
+  end
+  if has_gates == nil then
+    has_gates = call('EXISTS', P .. 'gates') == 1
+  end
+  return not has_gates
+    or (call('HEXISTS', P .. 'gates', 'queue:' .. queue) == 0 and call('HEXISTS', P .. 'gates', 'task:' .. task) == 0)
+end
+
+-- Wake one of those who sleep until there is work of this task in this queue.
+local function ring(queue, task)
+  local bell = P .. 'bell:' .. queue .. ':' .. task
+  if call('EXISTS', bell) == 0 then
+    call('RPUSH', bell, 1)
+  end
+end
+
+-- A job joins its lane, at the place of its age.
+local function join(id, queue, task, key, priority, order)
+  local lane = lane_name(task, key)
+  local name = queue .. ':' .. lane
+  local class = (100 - priority) * SPAN
+  local values = joined[name]
+  if not values then
+    values = { name = name, queue = queue, task = task, lane = lane, class = class }
+    joined[name] = values
+    joined[#joined + 1] = values
+  elseif class < values.class then
+    values.class = class
+  end
+  values[#values + 1] = class + order
+  values[#values + 1] = id
+end
+
+-- A waiting job leaves its lane, otherwise than by a claim.
+local function quit(id, queue, task, key)
+  local lane = lane_name(task, key)
+  local name = queue .. ':' .. lane
+  remove(P .. 'lane:' .. name, id)
+  if not shrunk[name] then
+    shrunk[name] = true
+    shrunk[#shrunk + 1] = { queue, lane }
+  end
+end
+
+-- Lanes that jobs have joined take their place: new ones behind all others of their priority.
+local function seat()
+  for i = 1, #joined do
+    local lane = joined[i]
+    put('ZADD', P .. 'lane:' .. lane.name, lane)
+    local lanes = P .. 'lanes:' .. lane.queue
+    local open = P .. 'open:' .. lane.queue
+    local at = call('ZSCORE', lanes, lane.lane)
+    if not at then
+      at = lane.class + draw()
+      call('ZADD', lanes, at, lane.lane)
+      if is_open(lane.queue, lane.task) then
+        call('ZADD', open, at, lane.lane)
+        ring(lane.queue, lane.task)
+      end
+    else
+      at = tonumber(at)
+      if at >= lane.class + SPAN then
+        at = lane.class + at % SPAN
+        call('ZADD', lanes, at, lane.lane)
+        call('ZADD', open, 'XX', at, lane.lane)
+      end
+      if is_open(lane.queue, lane.task) then
+        ring(lane.queue, lane.task)
+      end
+    end
+  end
+  joined = {}
+end
+
+-- Lanes that lost jobs: another head, or none. They keep their turn.
+local function rehead()
+  for i = 1, #shrunk do
+    local queue, lane = shrunk[i][1], shrunk[i][2]
+    local lanes, open = P .. 'lanes:' .. queue, P .. 'open:' .. queue
+    local head = call('ZRANGE', P .. 'lane:' .. queue .. ':' .. lane, 0, 0, 'WITHSCORES')
+    if not head[1] then
+      call('ZREM', lanes, lane)
+      call('ZREM', open, lane)
+    else
+      local at, first = tonumber(call('ZSCORE', lanes, lane)), tonumber(head[2])
+      local class = first - first % SPAN
+      if at - at % SPAN ~= class then
+        at = class + at % SPAN
+        call('ZADD', lanes, at, lane)
+        call('ZADD', open, 'XX', at, lane)
+      end
+    end
+  end
+  shrunk = {}
+end
+
+-- Write what was gathered.
+local function flush()
+  for key, members in pairs(removed) do
+    put('ZREM', key, members)
+  end
+  for key, values in pairs(added) do
+    put('ZADD', key, values)
+  end
+  removed, added = {}, {}
+  rehead()
+  seat()
+end
+
+-- The end of a verb that writes: counts, and a hint for watchers if there are any.
+local function finish()
+  flush()
+  for field, by in pairs(counted) do
+    if by ~= 0 and call('HINCRBY', P .. 'counts', field, by) == 0 then
+      call('HDEL', P .. 'counts', field)
+    end
+  end
+  for queue, of_client in pairs(clients) do
+    local key = P .. 'clients:' .. queue
+    for client, by in pairs(of_client) do
+      if by ~= 0 and call('HINCRBY', key, client, by) == 0 then
+        call('HDEL', key, client)
+      end
+    end
+  end
+  if #changed > 0 and call('PUBSUB', 'NUMSUB', P .. 'changed')[2] > 0 then
+    call('PUBLISH', P .. 'changed', table.concat(changed, '\n'))
+  end
+end
+
+-- Moves between states. Each takes a job that has left the structure of its state before.
+
+local function to_queue(id, queue, task, key, client, priority, now)
+  call('HSET', P .. 'job:' .. id, 'state', 'queued', 'queued_at', now, 'revision', revision())
+  join(id, queue, task or task_of(id), key, tonumber(priority or 0), order_of(id))
+  count('queued', queue, 1)
+  count_client(queue, client, 1)
+  changed[#changed + 1] = id
+end
+
+local function to_schedule(id, queue, client, due)
+  call('HSET', P .. 'job:' .. id, 'state', 'scheduled', 'due_at', due, 'revision', revision())
+  add(P .. 'scheduled', due, id)
+  count('scheduled', queue, 1)
+  count_client(queue, client, 1)
+  changed[#changed + 1] = id
+end
+
+local function to_end(id, queue, state, reason, now)
+  local job = P .. 'job:' .. id
+  call('HSET', job, 'state', state, 'finished_at', now, 'revision', revision())
+  if reason ~= '' then
+    call('HSET', job, 'reason', reason)
+  end
+  add(P .. (state == 'dead' and 'dead:' or 'done:') .. queue, now, id)
+  count(state, queue, 1)
+  changed[#changed + 1] = id
+end
+
+-- A running job, no longer in `running`, goes back uncharged and without a trace; cancelled, if that was asked for.
+local function release(id, worker, to, delay, now)
+  local key = P .. 'job:' .. id
+  local job = call('HMGET', key, 'queue', 'task', 'lane_key', 'priority', 'client', 'cancel')
+  call('HDEL', key, 'started_at', 'progress', 'cancel', 'holder')
+  count('running', job[1], -1)
+  if job[6] then
+    call('SREM', P .. 'cancelling:' .. worker, id)
+    to_end(id, job[1], 'cancelled', job[6], now)
+  elseif to == 'scheduled' then
+    to_schedule(id, job[1], job[5], now + delay)
+  else
+    to_queue(id, job[1], job[2], job[3], job[5], job[4], now)
+  end
+end
+
+-- Claims are fields of the hash `running:<worker>`: "<token> <id>" -> "<step> <start> <queue>". The start is a time, "-" for
+-- an attempt that nobody said has begun, "?" for one that was rescued.
+local function id_of(claim)
+  return string.match(claim, '^%d+ (.*)$')
+end
+
+local function parts_of(value)
+  return string.match(value, '^(%d+) (%S+) (.*)$')
+end
+
+-- Give back claims of a worker, those of the oldest jobs first.
+local function give_back(worker, claims, now)
+  local jobs = {}
+  for _, claim in ipairs(claims) do
+    local id = id_of(claim)
+    jobs[#jobs + 1] = { id = id, order = order_of(id) }
+  end
+  table.sort(jobs, function(one, other)
+    return one.order < other.order
+  end)
+  for _, job in ipairs(jobs) do
+    release(job.id, worker, 'queued', 0, now)
+  end
+  put('HDEL', P .. 'running:' .. worker, claims)
+end
+
+-- The other job that keeps a key from one that asks for it. key_for: "waiting", "active", or seconds after success.
+local function key_holder(id, task, key, key_for, now)
+  local holder = call('HGET', P .. 'keys', task .. ':' .. key)
+  if not holder or holder == id then
+    return nil
+  end
+  local job = call('HMGET', P .. 'job:' .. holder, 'state', 'finished_at')
+  local state = job[1]
+  if
+    state == 'queued'
+    or state == 'scheduled'
+    or (state == 'running' and key_for ~= 'waiting')
+    or (state == 'succeeded' and tonumber(key_for) and now < tonumber(job[2]) + tonumber(key_for))
+  then
+    return holder
+  end
+  return nil
+end
+
+-- A new job, as the ten values and the fields from `a[i]` on say: id, task, queue, lane key, priority, due or "", delay or "", key,
+-- key_for, client, number of fields and values, those. Returns the id of the job that is there, whether it is new, and
+-- where the next one begins.
+local function write(a, i, now, now_text, is_surely_new)
+  local id, task, queue, key = a[i], a[i + 1], a[i + 2], a[i + 7]
+  local job, beyond = P .. 'job:' .. id, i + 11 + tonumber(a[i + 10])
+  if not is_surely_new and call('EXISTS', job) == 1 then
+    return id, 0, beyond
+  end
+  if key ~= '' then
+    local holder = key_holder(id, task, key, a[i + 8], now)
+    if holder then
+      return holder, 0, beyond
+    end
+    call('HSET', P .. 'keys', task .. ':' .. key, id)
+  end
+  local order = draw()
+  local due = a[i + 5] ~= '' and tonumber(a[i + 5]) or a[i + 6] ~= '' and now + tonumber(a[i + 6]) or now
+  if due > now then
+    -- stylua: ignore
+    call('HSET', job, 'state', 'scheduled', 'queue', queue, 'enqueued_at', now_text, 'due_at', due,
+      unpack(a, i + 11, beyond - 1))
+    add(P .. 'scheduled', due, id)
+    count('scheduled', queue, 1)
+  else
+    -- stylua: ignore
+    call('HSET', job, 'state', 'queued', 'queue', queue, 'enqueued_at', now_text, unpack(a, i + 11, beyond - 1))
+    join(id, queue, task, a[i + 3], tonumber(a[i + 4]), order)
+    count('queued', queue, 1)
+  end
+  count_client(queue, a[i + 9], 1)
+  add(P .. 'jobs', order, id)
+  changed[#changed + 1] = id
+  return id, 1, beyond
+end
+
+-- Who sleeps must know of a job that comes due before all others: it has counted on a later one.
+local function ring_for_the_first_due(before)
+  local first = call('ZRANGE', P .. 'scheduled', 0, 0)[1]
+  if first and first ~= before then
+    local job = call('HMGET', P .. 'job:' .. first, 'queue', 'task')
+    ring(job[1], job[2] or task_of(first))
+  end
+end
+
+-- Every queue that has jobs.
+local function queues()
+  local names, seen = {}, {}
+  for _, field in ipairs(call('HKEYS', P .. 'counts')) do
+    local queue = string.match(field, '^%l+:(.*)$')
+    if not seen[queue] then
+      seen[queue] = true
+      names[#names + 1] = queue
+    end
+  end
+  return names
+end
+
+-- Put lanes into the index of the open ones, or take them out, after a change of gates, or of what workers know.
+-- of_queue, of_task: which lanes; nil for all.
+local function reopen(of_queue, of_task)
+  has_gates, known = nil, {}
+  for _, queue in ipairs(of_queue and { of_queue } or queues()) do
+    local at = 0
+    repeat
+      local lanes = call('ZRANGE', P .. 'lanes:' .. queue, at, at + 999, 'WITHSCORES')
+      for i = 1, #lanes, 2 do
+        local task = task_of_lane(lanes[i])
+        if not of_task or of_task[task] then
+          if not is_open(queue, task) then
+            call('ZREM', P .. 'open:' .. queue, lanes[i])
+          elseif call('ZADD', P .. 'open:' .. queue, lanes[i + 1], lanes[i]) == 1 then
+            ring(queue, task)
+          end
+        end
+      end
+      at = at + 1000
+    until #lanes < 2000
+  end
+end
+
+local function reopen_scope(scope)
+  local kind, name = string.match(scope, '^(%l+):(.*)$')
+  if kind == 'queue' then
+    reopen(name, nil)
+  else
+    reopen(nil, { [name] = true })
+  end
+end
+
+-- Open the gates whose time is over. Returns when the next one opens by itself, or nil.
+local function open_expired(now)
+  if call('EXISTS', P .. 'gates') == 0 then
+    return nil
+  end
+  local gates, soonest = call('HGETALL', P .. 'gates'), nil
+  for i = 1, #gates, 2 do
+    local opens = cjson.decode(gates[i + 1])['until']
+    if type(opens) == 'number' then
+      if opens <= now then
+        call('HDEL', P .. 'gates', gates[i])
+        reopen_scope(gates[i])
+      elseif not soonest or opens < soonest then
+        soonest = opens
+      end
+    end
+  end
+  return soonest
+end
+
+-- Queue scheduled jobs that are due, at most PROMOTE. Returns how many.
+local PROMOTE = 200
+
+local function promote(now)
+  local due = call('ZRANGE', P .. 'scheduled', '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTE, 'WITHSCORES')
+  if #due == 0 then
+    return 0
+  end
+  local jobs = {}
+  for i = 1, #due, 2 do
+    local job = call('HMGET', P .. 'job:' .. due[i], 'queue', 'task', 'lane_key', 'priority', 'client')
+    jobs[#jobs + 1] = { id = due[i], due = tonumber(due[i + 1]), order = order_of(due[i]), job = job }
+    remove(P .. 'scheduled', due[i])
+  end
+  table.sort(jobs, function(one, other)
+    return one.due < other.due or (one.due == other.due and one.order < other.order)
+  end)
+  for _, each in ipairs(jobs) do
+    local id, job = each.id, each.job
+    call('HDEL', P .. 'job:' .. id, 'due_at')
+    count('scheduled', job[1], -1)
+    count_client(job[1], job[5], -1)
+    to_queue(id, job[1], job[2], job[3], job[5], job[4], now)
+  end
+  flush()
+  return #jobs
+end
+
+-- Open lanes of a queue that serve these tasks (a set), next one first: at most `most`, as {score, lane}, and whether there
+-- may be more. Of lanes that do not serve, no more than LOOKED are passed over.
+local LOOKED = 10000
+
+local function line_up(queue, tasks, most)
+  local found, at = {}, 0
+  while at < LOOKED do
+    local part = call('ZRANGE', P .. 'open:' .. queue, at, at + 15, 'WITHSCORES')
+    for i = 1, #part, 2 do
+      if tasks[part[i]] or tasks[task_of_lane(part[i])] then
+        found[#found + 1] = { tonumber(part[i + 1]), part[i] }
+        if #found == most then
+          return found, true
+        end
+      end
+    end
+    if #part < 32 then
+      return found, false
+    end
+    at = at + 16
+  end
+  return found, false
+end
+
+-- Workers teach which tasks are known: `known` counts those that do, and `tasks` of each says which.
+
+local function set_of(tasks)
+  local has = {}
+  for name in string.gmatch(tasks or '', '[^\n]+') do
+    has[name] = true
+  end
+  return has
+end
+
+local function learn(worker, names)
+  local has, news = set_of(call('HGET', P .. 'worker:' .. worker, 'tasks')), nil
+  for _, name in ipairs(names) do
+    if not has[name] and call('HINCRBY', P .. 'known', name, 1) == 1 then
+      news = news or {}
+      news[name] = true
+    end
+  end
+  if news then
+    reopen(nil, news)
+  end
+end
+
+-- but: tasks that it still knows.
+local function unlearn(worker, but)
+  local lost = nil
+  for name in pairs(set_of(call('HGET', P .. 'worker:' .. worker, 'tasks'))) do
+    if not but[name] and call('HINCRBY', P .. 'known', name, -1) <= 0 then
+      call('HDEL', P .. 'known', name)
+      lost = lost or {}
+      lost[name] = true
+    end
+  end
+  if lost then
+    reopen(nil, lost)
+  end
+end
+
+local function forget(worker)
+  unlearn(worker, {})
+  -- stylua: ignore
+  call('UNLINK', P .. 'worker:' .. worker, P .. 'running:' .. worker, P .. 'cancelling:' .. worker, P .. 'bell-of:' .. worker)
+  call('HDEL', P .. 'cancels', worker)
+  call('ZREM', P .. 'workers', worker)
+end
+
+local function is_known_worker(worker)
+  return call('EXISTS', P .. 'worker:' .. worker) == 1
+end
+
+local UNKNOWN = { err = 'UNKNOWNWORKER' }

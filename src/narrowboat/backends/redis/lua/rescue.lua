@@ -1,0 +1,57 @@
+#!lua flags=allow-oom
+-- Take over the claims of workers whose lease is over, or that are known to be gone. Workers without claims are forgotten.
+-- ARGV: now or "", rescuer, most, [workers known to be gone]...
+-- Returns claims as rows: args, about, enqueued_at, errors, crashes, snoozes, started_at, id, token, priority, queue, task,
+-- lost worker.
+
+local rescuer, most = ARGV[2], tonumber(ARGV[3])
+local seq = call('HGET', P .. 'worker:' .. rescuer, 'seq')
+if not seq then
+  return UNKNOWN
+end
+local now = clock(ARGV[1])
+local lost, seen = {}, { [rescuer] = true }
+local function consider(worker)
+  if not seen[worker] then
+    seen[worker] = true
+    lost[#lost + 1] = worker
+  end
+end
+for _, worker in ipairs(call('ZRANGE', P .. 'workers', '-inf', '(' .. text_of(now), 'BYSCORE', 'LIMIT', 0, 100)) do
+  consider(worker)
+end
+for i = 4, #ARGV do
+  if is_known_worker(ARGV[i]) then
+    consider(ARGV[i])
+  end
+end
+
+local rows = {}
+for _, worker in ipairs(lost) do
+  local theirs, mine = P .. 'running:' .. worker, P .. 'running:' .. rescuer
+  local claims = #rows < most and call('HGETALL', theirs) or {} -- as many as one worker holds
+  for i = 1, math.min(#claims, 2 * (most - #rows)), 2 do
+    local id, token = id_of(claims[i]), draw()
+    local key = P .. 'job:' .. id
+    -- stylua: ignore
+    local row = call('HMGET', key, 'args', 'about', 'enqueued_at', 'errors', 'crashes', 'snoozes', 'started_at')
+    local job = call('HMGET', key, 'priority', 'queue', 'task', 'lane_key', 'cancel')
+    row[8], row[9], row[10], row[11] = id, token, tonumber(job[1] or 0), job[2]
+    row[12], row[13] = job[3] or task_of(id), worker
+    rows[#rows + 1] = row
+    call('HDEL', theirs, claims[i])
+    -- The rescuer has surely heard of this claim when it has heard the reply to its next step.
+    call('HSET', mine, token .. ' ' .. id, (tonumber(seq) + 1) .. ' ? ' .. job[2])
+    call('HSET', key, 'holder', rescuer, 'revision', revision())
+    if job[5] then
+      call('SREM', P .. 'cancelling:' .. worker, id)
+      call('SADD', P .. 'cancelling:' .. rescuer, id)
+    end
+    changed[#changed + 1] = id
+  end
+  if call('EXISTS', theirs) == 0 then
+    forget(worker)
+  end
+end
+finish()
+return rows

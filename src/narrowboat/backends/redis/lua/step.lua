@@ -1,0 +1,343 @@
+#!lua flags=allow-oom
+-- Settle, note starts and progress, claim: one round trip of a worker. Works also without memory to spare, since jobs that
+-- end are what makes room.
+-- ARGV: now or "", worker, seq, most claims or "", room or "", numbers of: settlements, starts, reports, wishes; then
+--   settlements: claim ("<token> <id>"), id, seconds since the start, result, rest ("" for a success without more;
+--                else MessagePack: [to, outcome, delay, reason, rest of the attempt's JSON, [jobs as `write` takes them]])
+--   starts:      claim, id
+--   reports:     claim, id, progress as JSON
+--   wishes:      queue, n, room of one job, set of tasks as MessagePack
+-- Returns {refused ids, claims as {queue, task, priority, row...}..., ids whose cancel was asked for, whether more waits}; {}
+-- for a late copy.
+
+local TURN = 16
+local worker, seq = ARGV[2], tonumber(ARGV[3])
+local me, mine = P .. 'worker:' .. worker, P .. 'running:' .. worker
+local before = call('HMGET', me, 'seq', 'reply')
+if not before[1] then
+  return UNKNOWN
+end
+
+-- A claim as it is answered: args, about, enqueued_at, {errors, crashes, snoozes} if the job was tried before, id, token.
+local function row_of(id, token)
+  local row = call('HMGET', P .. 'job:' .. id, 'args', 'about', 'enqueued_at', 'again')
+  local more = nil
+  if row[4] then
+    more = call('HMGET', P .. 'job:' .. id, 'errors', 'crashes', 'snoozes', 'client', 'started_at')
+    row[4] = { more[1], more[2], more[3] }
+  end
+  row[5], row[6] = id, token
+  return row, more
+end
+
+local function answer_again()
+  local more, first, last, refused = string.match(before[2], '^(%d) (%d+) (%d+)(.*)$')
+  local ids, groups = {}, {}
+  for id in string.gmatch(refused or '', '%S+') do
+    ids[#ids + 1] = id
+  end
+  for _, claim in ipairs(call('HKEYS', mine)) do -- as many as one worker holds
+    local token, id = string.match(claim, '^(%d+) (.*)$')
+    token = tonumber(token)
+    if token >= tonumber(first) and token <= tonumber(last) then
+      local job = call('HMGET', P .. 'job:' .. id, 'queue', 'task', 'priority')
+      groups[#groups + 1] = { job[1], job[2] or task_of(id), tonumber(job[3] or 0), (row_of(id, token)) }
+    end
+  end
+  table.sort(groups, function(one, other)
+    return one[4][6] < other[4][6]
+  end)
+  return { ids, groups, call('SMEMBERS', P .. 'cancelling:' .. worker), tonumber(more) }
+end
+
+if seq == tonumber(before[1]) then
+  return answer_again()
+elseif seq < tonumber(before[1]) then
+  return {} -- its sender has had the answer and moved on
+end
+
+local now = clock(ARGV[1])
+local now_text = text_of(now)
+local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
+local n_settled, n_started, n_reports, n_wants =
+  tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local settled, started = 10, 10 + n_settled * 5
+local reports = started + n_started * 2
+local wants = reports + n_reports * 3
+
+local wanted = 0
+for w = wants, wants + n_wants * 4 - 1, 4 do
+  wanted = wanted + tonumber(ARGV[w + 1])
+end
+if most then
+  wanted = math.min(wanted, most)
+end
+reserve(math.min(wanted, 200) + 16)
+
+-- Which of the named claims are this worker's, and what is known of them.
+local held = {}
+local function look_up(from, n, width)
+  for part = 0, n - 1, 1000 do
+    local claims = {}
+    for i = part, math.min(part + 1000, n) - 1 do
+      claims[#claims + 1] = ARGV[from + i * width]
+    end
+    local values = call('HMGET', mine, unpack(claims))
+    for i = 1, #claims do
+      held[claims[i]] = values[i] or nil
+    end
+  end
+end
+look_up(settled, n_settled, 5)
+look_up(started, n_started, 2)
+look_up(reports, n_reports, 3)
+
+local cancelled, is_cancelled = call('SMEMBERS', P .. 'cancelling:' .. worker), {}
+for _, id in ipairs(cancelled) do
+  is_cancelled[id] = true
+end
+
+for i = reports, wants - 1, 3 do
+  if held[ARGV[i]] then
+    call('HSET', P .. 'job:' .. ARGV[i + 1], 'progress', ARGV[i + 2], 'revision', revision())
+    changed[#changed + 1] = ARGV[i + 1]
+  end
+end
+
+local function write_attempt(id, job, end_, began)
+  local number = tonumber(job[5] or 0) + tonumber(job[6] or 0) + 1
+  -- stylua: ignore
+  call('RPUSH', P .. 'history:' .. id, '{"number":' .. number .. ',"outcome":"' .. end_[2] .. '","worker":'
+    .. cjson.encode(job[8]) .. ',"started_at":' .. text_of(began) .. ',"ended_at":' .. text_of(now) .. end_[5] .. '}')
+end
+
+-- The end of an attempt that is more than a success without a word.
+local function settle(id, ago, result, end_, job)
+  local queue, cancel, to = job[1], job[3], end_[1]
+  local key = P .. 'job:' .. id
+  local began = tonumber(job[2]) or now - tonumber(ago)
+  call('HSET', key, 'started_at', began, 'again', 1)
+  if end_[2] == 'failed' then
+    call('HSET', key, 'errors', tonumber(job[5] or 0) + 1)
+  elseif end_[2] == 'crashed' then
+    call('HSET', key, 'crashes', tonumber(job[6] or 0) + 1)
+  elseif end_[2] == 'snoozed' then
+    call('HSET', key, 'snoozes', tonumber(job[7] or 0) + 1)
+  end
+  if end_[2] ~= 'succeeded' or end_[5] ~= '' then
+    write_attempt(id, job, end_, began)
+  end
+  count('running', queue, -1)
+  if to == 'succeeded' then
+    if result ~= '' then
+      call('HSET', key, 'result', result)
+    end
+    to_end(id, queue, to, end_[4], now)
+  elseif to == 'dead' then
+    to_end(id, queue, to, end_[4], now)
+  elseif to == 'cancelled' or cancel then
+    to_end(id, queue, 'cancelled', (cancel and cancel ~= '') and cancel or end_[4], now)
+  else
+    local line = call('HMGET', key, 'task', 'lane_key', 'priority', 'client')
+    if to == 'scheduled' then
+      to_schedule(id, queue, line[4], now + end_[3])
+    else
+      to_queue(id, queue, line[1], line[2], line[4], line[3], now)
+    end
+  end
+end
+
+local refused, gone = {}, {}
+for i = settled, started - 1, 5 do
+  local claim, id, rest = ARGV[i], ARGV[i + 1], ARGV[i + 4]
+  local value = held[claim]
+  if not value then
+    refused[#refused + 1] = id
+  else
+    held[claim] = nil
+    gone[#gone + 1] = claim
+    local key = P .. 'job:' .. id
+    local _, began, queue = parts_of(value)
+    if began == '?' or is_cancelled[id] then
+      -- stylua: ignore
+      local job = call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
+      value = job
+      began = job[2] or '-'
+      if rest == '' or cmsgpack.unpack(rest)[2] ~= 'released' then -- which looks at it itself
+        call('HDEL', key, 'cancel', 'holder')
+        call('SREM', P .. 'cancelling:' .. worker, id)
+      end
+    end
+    if rest == '' then
+      began = began == '-' and text_of(now - tonumber(ARGV[i + 2])) or began
+      -- stylua: ignore
+      if ARGV[i + 3] == '' then
+        call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text)
+      else
+        call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text,
+          'result', ARGV[i + 3])
+      end
+      add(P .. 'done:' .. queue, now_text, id)
+      count('running', queue, -1)
+      count('succeeded', queue, 1)
+      changed[#changed + 1] = id
+    else
+      local end_ = cmsgpack.unpack(rest)
+      if end_[2] == 'released' then
+        release(id, worker, end_[1], end_[3], now)
+      else
+        -- stylua: ignore
+        local job = type(value) == 'table' and value
+          or call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
+        settle(id, ARGV[i + 2], ARGV[i + 3], end_, job)
+      end
+      local jobs, at = end_[6], 1
+      while at <= #jobs do
+        local _
+        _, _, at = write(jobs, at, now, now_text, false)
+      end
+    end
+  end
+end
+
+for i = started, reports - 1, 2 do
+  local claim, id = ARGV[i], ARGV[i + 1]
+  if held[claim] and call('HSETNX', P .. 'job:' .. id, 'started_at', now_text) == 1 then
+    call('HSET', P .. 'job:' .. id, 'revision', revision())
+    local step, began, queue = parts_of(held[claim])
+    if began == '-' then
+      call('HSET', mine, claim, step .. ' ' .. now_text .. ' ' .. queue)
+    end
+    changed[#changed + 1] = id
+  end
+end
+
+local groups, first, last, running = {}, 1, 0, {}
+
+local function claim(id, queue, value)
+  local key, token = P .. 'job:' .. id, draw()
+  local row, more = row_of(id, token)
+  call('HSET', key, 'state', 'running', 'worker', worker, 'revision', revision())
+  if more then
+    if more[5] then -- of the attempt before
+      call('HDEL', key, 'started_at', 'progress')
+    end
+    count_client(queue, more[4], -1)
+  end
+  running[#running + 1] = token .. ' ' .. id
+  running[#running + 1] = value
+  changed[#changed + 1] = id
+  if last == 0 then
+    first = token
+  end
+  last = token
+  return row
+end
+
+-- Jobs of one lane, of the highest priority there; the lane goes behind all others of its next job's priority.
+-- Returns how many, and the new place of the lane, nil when it is empty.
+local function serve(queue, lane, class, n)
+  local key = P .. 'lane:' .. queue .. ':' .. lane
+  local popped = call('ZPOPMIN', key, n)
+  local taken, back, value = 0, {}, ARGV[3] .. ' - ' .. queue
+  local group = { queue, task_of_lane(lane), 100 - class / SPAN }
+  for i = 1, #popped, 2 do
+    local score = tonumber(popped[i + 1])
+    if score < class + SPAN then
+      group[#group + 1] = claim(popped[i], queue, value)
+      taken = taken + 1
+    else
+      back[#back + 1] = popped[i + 1]
+      back[#back + 1] = popped[i]
+    end
+  end
+  groups[#groups + 1] = group
+  count('queued', queue, -taken)
+  count('running', queue, taken)
+  local head = back[1]
+  if head then
+    put('ZADD', key, back)
+  elseif #popped == 2 * n then
+    head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  end
+  if not head then
+    call('ZREM', P .. 'lanes:' .. queue, lane)
+    call('ZREM', P .. 'open:' .. queue, lane)
+    return taken, nil
+  end
+  head = tonumber(head)
+  local at = head - head % SPAN + draw()
+  call('ZADD', P .. 'lanes:' .. queue, at, lane)
+  call('ZADD', P .. 'open:' .. queue, at, lane)
+  return taken, at
+end
+
+local function meet(queue, tasks, left)
+  local line, is_cut = {}, true
+  local taken = 0
+  while taken < left do
+    if #line == 0 then
+      if not is_cut then
+        return taken
+      end
+      line, is_cut = line_up(queue, tasks, 16)
+      if #line == 0 then
+        return taken
+      end
+    end
+    local lane = table.remove(line, 1)
+    local class = lane[1] - lane[1] % SPAN
+    local is_alone = (#line == 0 and not is_cut) or (#line > 0 and line[1][1] >= class + SPAN)
+    local n, at = serve(queue, lane[2], class, math.min(left - taken, is_alone and 1000 or TURN))
+    taken = taken + n
+    if at and (not is_cut or (#line > 0 and at < line[#line][1])) then
+      local place = 1
+      while line[place] and line[place][1] < at do
+        place = place + 1
+      end
+      table.insert(line, place, { at, lane[2] })
+    end
+  end
+  return taken
+end
+
+local more = 0
+if n_wants > 0 then
+  flush()
+  open_expired(now)
+  local promoted = promote(now)
+  local sets, taken, left_room = {}, 0, room or 0
+  for w = wants, wants + n_wants * 4 - 1, 4 do
+    local n, part = tonumber(ARGV[w + 1]), tonumber(ARGV[w + 2])
+    sets[w] = cmsgpack.unpack(ARGV[w + 3])
+    if most then
+      n = math.min(n, most - taken)
+    end
+    if room and part > 0 then
+      n = math.min(n, math.floor(left_room / part + 1e-9))
+    end
+    if n > 0 then
+      local got = meet(ARGV[w], sets[w], n)
+      taken = taken + got
+      left_room = left_room - got * part
+    end
+  end
+  put('HSET', mine, running)
+  if promoted == PROMOTE then
+    more = 1
+  end
+  for w = wants, wants + n_wants * 4 - 1, 4 do
+    if tonumber(ARGV[w + 1]) > 0 then
+      local line = line_up(ARGV[w], sets[w], 1)
+      if line[1] then
+        more = 1
+        ring(ARGV[w], task_of_lane(line[1][2])) -- whoever sleeps may have the rest
+      end
+    end
+  end
+end
+put('HDEL', mine, gone) -- after the new ones, so that the hash need not be made anew
+finish()
+-- stylua: ignore
+call('HSET', me, 'seq', seq, 'seen_at', now, 'reply', more .. ' ' .. first .. ' ' .. last .. ' ' .. table.concat(refused, ' '))
+return { refused, groups, #cancelled > 0 and call('SMEMBERS', P .. 'cancelling:' .. worker) or cancelled, more }

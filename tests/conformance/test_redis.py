@@ -1,0 +1,138 @@
+"""What only Redis has: its URLs, servers that are refused, processes that fork, keys as people read them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from narrowboat.backends.base import Backend
+from narrowboat.backends.urls import open_backend
+from narrowboat.core.errors import BackendUnavailable, ConfigError
+from narrowboat.core.job import NewJob
+from tests.support.servers import RedisServer, free_port, shared_redis
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    backend = open_backend(shared_redis().namespace())
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path, "--unixsocket", str(tmp_path / "redis.sock"))
+    yield server
+    server.stop()
+
+
+def add(backend: Backend, job_id: str = "t:1") -> None:
+    backend.enqueue([NewJob(id=job_id, task="t")])
+
+
+def test_namespaces_of_one_server_know_nothing_of_each_other(backend: Backend) -> None:
+    other = open_backend(shared_redis().namespace())
+    add(backend)
+    assert other.get(["t:1"]) == [None]
+    assert other.stats() == []
+    other.close()
+
+
+def test_every_key_of_a_namespace_is_in_one_slot_of_a_cluster(server: RedisServer) -> None:
+    backend = open_backend(f"{server.url}?namespace=my-app.2")
+    add(backend)
+    server.says("CONFIG", "SET", "notify-keyspace-events", "")
+    keys = backend._connections.call("KEYS", "*")  # type: ignore[attr-defined]
+    assert len(keys) > 5
+    assert all(key.startswith(b"nb:{my-app.2}:") for key in keys)
+    backend.close()
+
+
+def test_a_socket_is_reached_by_its_path_and_hidden_from_tasks(server: RedisServer) -> None:
+    backend = open_backend(f"unix://{server.folder}/redis.sock?db=1")
+    add(backend)
+    assert backend.hidden == (os.path.realpath(server.folder / "redis.sock"),)
+    assert server.says("EXISTS", "nb:{nb}:job:t:1") == ":0", "it went to another database"
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("redis://localhost?namespace=a{b}", "namespace"),
+        ("redis://localhost?decode_responses=yes", "no setting 'decode_responses'"),
+        ("redis://localhost:port", "cannot be read"),
+        ("redis://:hush@localhost?x=1", r"redis://:\*\*\*@localhost"),
+        ("unix://", "names no socket"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_the_reason(url: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what) as caught:
+        open_backend(url)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_password_is_shown_nowhere(server: RedisServer) -> None:
+    server.says("CONFIG", "SET", "requirepass", "hush")
+    url = f"redis://:hush@127.0.0.1:{server.port}"
+    backend = open_backend(url)
+    add(backend)
+    assert (backend.location, backend.url) == (f"redis://:***@127.0.0.1:{server.port}", url)
+    backend.close()
+    for wrong in (server.url, url.replace("hush", "hash")):
+        with pytest.raises(ConfigError, match="user or password") as caught:
+            open_backend(wrong)
+        assert "hash" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_unavailable_within_a_bounded_time() -> None:
+    with pytest.raises(BackendUnavailable, match="Connection refused"):
+        open_backend(f"redis://127.0.0.1:{free_port()}")
+
+
+def test_a_server_that_throws_keys_away_is_refused(server: RedisServer) -> None:
+    server.says("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    open_backend(server.url).close()  # it has no limit to its memory
+    server.says("CONFIG", "SET", "maxmemory", "100mb")
+    with pytest.raises(ConfigError, match="noeviction"):
+        open_backend(server.url)
+    server.says("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    open_backend(server.url).close()
+
+
+def test_a_server_that_keeps_no_log_is_doubted(server: RedisServer) -> None:
+    backend = open_backend(server.url)
+    [doubt] = backend.doubts()
+    assert "append-only file" in doubt
+    server.says("CONFIG", "SET", "appendonly", "yes")
+    assert backend.doubts() == []
+    backend.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_process_has_connections_of_its_own(backend: Backend) -> None:
+    add(backend, "t:0")  # there is an idle connection now
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        for n in range(50):
+            add(backend, f"t:child-{n}")
+        os._exit(0)
+    for n in range(50):
+        add(backend, f"t:parent-{n}")
+    assert os.waitpid(child, 0)[1] == 0
+    names = ["t:0", *(f"t:{who}-{n}" for who in ("parent", "child") for n in range(50))]
+    assert [job and job.id for job in backend.get(names)] == names
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer) -> None:
+    backend = open_backend(server.url)
+    for n in range(3):
+        add(backend, f"t:{n}")
+        assert server.says("SCRIPT", "FLUSH") == "+OK"
+    assert len([job for job in backend.get(["t:0", "t:1", "t:2"]) if job]) == 3
+    backend.close()
