@@ -145,6 +145,7 @@ class App:
         processes: int | None = None,
         scratch: int | str | None = None,
         untrusted: bool | None = None,
+        exclusive: bool = False,
         concurrency: int | None = None,
         retry: Retry | int | None = None,
         needs: Needs | None = None,
@@ -162,6 +163,8 @@ class App:
         cpu: seconds of processor time for an attempt; processes: threads and helpers at a time (default 64);
         scratch: bytes of files in its scratch folder (default 256 MB).
         untrusted: its input may be hostile, so each attempt has an executor of its own (default: if it takes a File).
+        exclusive: no two attempts of a job ever overlap: one whose worker is cut off from the backend is stopped before
+        the job may be another worker's (default: it goes on, and its outcome is refused if it was taken over).
         concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
