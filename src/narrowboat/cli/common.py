@@ -41,7 +41,11 @@ def backend_of(url: str | None) -> Backend:
                 f"{path} does not exist: no job was enqueued and no worker was started there yet; "
                 "go to the project's folder, or set NARROWBOAT_URL"
             )
-    return open_backend(where)
+    backend = open_backend(where)
+    context = click.get_current_context(silent=True)  # none where a shell asks for completions
+    if context is not None:
+        context.call_on_close(backend.close)
+    return backend
 
 
 def say(text: str) -> None:

@@ -17,8 +17,9 @@ def command(queue: str | None, task: str | None, url: str | None) -> None:
     """End a pause. Workers begin at once with what has waited."""
     backend = backend_of(url)
     scope = scope_of(queue, task)
+    there = waiting(backend, scope)  # before workers take it
     if not backend.open(scope):
         say(f"{named(scope)} was not paused")
         return
     say(f"{named(scope)} is resumed")
-    say(waiting(backend, scope))
+    say(there)

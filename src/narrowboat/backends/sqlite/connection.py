@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Generator
 from pathlib import Path
@@ -27,6 +28,7 @@ class Connections:
         self._pid = os.getpid()
         self._idle: deque[sqlite3.Connection] = deque()
         self._open: set[sqlite3.Connection] = set()
+        weakref.finalize(self, _close, self._open, self._pid)  # of a backend that nobody closes, at the latest at exit
 
     def forget_after_fork(self) -> bool:
         """In a forked child, leave everything of the parent alone; True if there was anything."""
@@ -34,6 +36,7 @@ class Connections:
             return False
         _leaked.append((self._open, self._idle))
         self._pid, self._idle, self._open = os.getpid(), deque(), set()
+        weakref.finalize(self, _close, self._open, self._pid)
         return True
 
     @contextlib.contextmanager
@@ -74,10 +77,15 @@ class Connections:
     def close(self) -> None:
         """Close what this process has opened."""
         if not self.forget_after_fork():
-            for connection in list(self._open):
-                connection.close()
-        self._open.clear()
+            _close(self._open, self._pid)
         self._idle.clear()
+
+
+def _close(connections: set[sqlite3.Connection], pid: int) -> None:
+    if pid == os.getpid():
+        for connection in list(connections):
+            connection.close()
+        connections.clear()
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
