@@ -40,7 +40,7 @@ from . import words
 from .address import Address
 from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
-from .health import doubts, refuse_unfit, setup_of
+from .health import doubts, explained, refuse_unfit, setup_of
 from .inbox import collect
 from .rows import SUMMARY, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
@@ -346,6 +346,10 @@ class RedisBackend(Backend):
     def doubts(self) -> list[str]:
         """See Backend."""
         return doubts(setup_of(self._connections))
+
+    def setup(self) -> list[tuple[str, str, str]]:
+        """See Backend."""
+        return explained(setup_of(self._connections))
 
     def close(self) -> None:
         """See Backend."""

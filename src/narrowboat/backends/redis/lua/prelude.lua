@@ -2,6 +2,8 @@
 --
 -- KEYS[1] is the prefix of the namespace, such as "nb:{nb}:"; all keys begin with it, and so are in one slot of a cluster.
 -- A job is in exactly one structure for each state: a lane, `scheduled`, `running:<worker>`, `done:<queue>`, `dead:<queue>`.
+-- The first thing that a verb writes is one that only its own users may write (see acl.py): who may not is refused before
+-- anything was changed.
 -- What a verb changes in sorted sets and counts is gathered, and written by `finish`: a command for many jobs costs little
 -- more than one for a single job. Its hash is written at once, so that whoever looks at it later in a script sees it.
 
@@ -306,6 +308,7 @@ end
 -- Give back claims of a worker, those of the oldest jobs first.
 local function give_back(worker, claims, now)
   local jobs = {}
+  put('HDEL', P .. 'running:' .. worker, claims)
   for _, claim in ipairs(claims) do
     local id = id_of(claim)
     jobs[#jobs + 1] = { id = id, order = order_of(id) }
@@ -316,7 +319,6 @@ local function give_back(worker, claims, now)
   for _, job in ipairs(jobs) do
     release(job.id, worker, 'queued', 0, now)
   end
-  put('HDEL', P .. 'running:' .. worker, claims)
 end
 
 -- The other job that keeps a key from one that asks for it. key_for: "waiting", "active", or seconds after success.
