@@ -301,8 +301,14 @@ local function id_of(claim)
   return string.match(claim, '^%d+ (.*)$')
 end
 
+-- Padded: one value of more than 64 bytes makes the hash a table; with short ones only, Redis keeps up to 512 of them in a
+-- list, which it searches from the beginning.
+local function claim_value(step, start, queue)
+  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue)
+end
+
 local function parts_of(value)
-  return string.match(value, '^(%d+) (%S+) (.*)$')
+  return string.match(value, '^(%d+) (%S+) (.-) *$')
 end
 
 -- Give back claims of a worker, those of the oldest jobs first.

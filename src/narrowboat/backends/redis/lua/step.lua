@@ -207,7 +207,7 @@ for i = started, reports - 1, 2 do
     call('HSET', P .. 'job:' .. id, 'revision', revision())
     local step, began, queue = parts_of(held[claim])
     if began == '-' then
-      call('HSET', mine, claim, step .. ' ' .. now_text .. ' ' .. queue)
+      call('HSET', mine, claim, claim_value(step, now_text, queue))
     end
     changed[#changed + 1] = id
   end
@@ -240,7 +240,7 @@ end
 local function serve(queue, lane, class, n)
   local key = P .. 'lane:' .. queue .. ':' .. lane
   local popped = call('ZPOPMIN', key, n)
-  local taken, back, value = 0, {}, ARGV[3] .. ' - ' .. queue
+  local taken, back, value = 0, {}, claim_value(ARGV[3], '-', queue)
   local group = { queue, task_of_lane(lane), 100 - class / SPAN }
   for i = 1, #popped, 2 do
     local score = tonumber(popped[i + 1])
