@@ -12,6 +12,7 @@ PROGRAMS = {  # name -> package
     "chromium": "chromium",
     "convert-im6.q16": "imagemagick",
     "nginx": "nginx-light",
+    "ip": "iproute2",
     "redis-server": "redis-server",
 }
 WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users

@@ -318,3 +318,23 @@ def leak(size: int) -> int:
     kept.append(bytearray(os.urandom(1000) * (size // 1000)))
     time.sleep(1.0 if size > 10_000_000 else 0.0)
     return os.getpid()
+
+
+@app.task(exclusive=True, retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
+def guard_alone(ledger: str, seconds: float) -> int:
+    """As `guard`, and no two attempts of it overlap."""
+    return _guard(ledger, seconds)
+
+
+@app.task(retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
+def guard(ledger: str, seconds: float) -> int:
+    """Says every 20 ms that it is there: with the job's id, its fence, and the time."""
+    return _guard(ledger, seconds)
+
+
+def _guard(ledger: str, seconds: float) -> int:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        note(ledger, f"{time.monotonic():.3f}")
+        time.sleep(0.02)
+    return 1

@@ -235,6 +235,25 @@ def test_importing_narrowboat_loads_no_backend() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("task", "loaded"),
+    [
+        ("@app.task(name='a.sell')\ndef sell(of: int) -> int: ...", []),
+        ("@app.task(name='a.sell')\nasync def sell(of: int) -> int: ...", ["asyncio"]),
+        ("@app.task(name='a.sell')\ndef sell(of: File) -> None: ...", ["lzma", "tempfile"]),
+    ],
+)
+def test_executors_are_forked_from_no_more_than_their_tasks_take(task: str, loaded: list[str]) -> None:
+    code = (
+        "import sys\nfrom narrowboat import App, File\nfrom narrowboat.executor import child, zygote\n"
+        f"app = App('a')\n{task}\nchild.Mould(app.runnables(), app.hooks)\n"
+        "heavy = {'asyncio', 'lzma', 'statistics', 'tempfile', 'tomllib', 'difflib'} & set(sys.modules)\n"
+        "print(sorted(heavy), file=sys.__stdout__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{loaded}\n"
+
+
 @pytest.mark.parametrize("url", ["redis", "ftp://x", "mysql://user:secret@host/db", "sqlite://"])
 def test_a_broken_url_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as refused:

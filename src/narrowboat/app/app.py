@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import difflib
 import importlib
 import itertools
 import os
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -20,6 +17,7 @@ from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
+from ..core.aside import in_thread
 from ..core.errors import (
     BackendUnavailable,
     BadArguments,
@@ -147,6 +145,7 @@ class App:
         processes: int | None = None,
         scratch: int | str | None = None,
         untrusted: bool | None = None,
+        exclusive: bool = False,
         concurrency: int | None = None,
         retry: Retry | int | None = None,
         needs: Needs | None = None,
@@ -164,6 +163,8 @@ class App:
         cpu: seconds of processor time for an attempt; processes: threads and helpers at a time (default 64);
         scratch: bytes of files in its scratch folder (default 256 MB).
         untrusted: its input may be hostile, so each attempt has an executor of its own (default: if it takes a File).
+        exclusive: no two attempts of a job ever overlap: one whose worker is cut off from the backend is stopped before
+        the job may be another worker's (default: it goes on, and its outcome is refused if it was taken over).
         concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
@@ -276,7 +277,7 @@ class App:
         """`enqueue_many` for async code."""
         if context.channel.get() is not None:  # nothing to wait for
             return self.enqueue_many(prepared)
-        return await asyncio.to_thread(self.enqueue_many, prepared)
+        return await in_thread(self.enqueue_many, prepared)
 
     def enqueue_by_name(
         self,
@@ -364,6 +365,8 @@ class App:
         inline: run each job within `enqueue`, by the same rules. errors: "raise" lets what a task raises through
         to the test, "record" leaves it in the job's history.
         """
+        import tempfile
+
         from .rehearsal import Rehearsal
 
         self.load()
@@ -407,6 +410,8 @@ class App:
 
     def _unknown_task(self, task: str) -> str:
         published = self.backend.published()
+        import difflib
+
         close = difflib.get_close_matches(task, published, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         if not published:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..backends.base import Backend
+from ..core.aside import in_thread
 from ..core.errors import JobFailed, JobNotFinished, UnknownJob, WaitTimeout
 from ..core.job import Job, Progress
 from ..core.states import State
@@ -120,15 +120,15 @@ class JobHandle(Generic[R]):
 
     async def arefresh(self) -> JobHandle[R]:
         """`refresh` for async code."""
-        return await asyncio.to_thread(self.refresh)
+        return await in_thread(self.refresh)
 
     async def await_(self, timeout: float | str | timedelta = "1m") -> JobHandle[R]:
         """`wait` for async code."""
-        return await asyncio.to_thread(self.wait, timeout)
+        return await in_thread(self.wait, timeout)
 
     async def acancel(self, reason: str = "") -> State:
         """`cancel` for async code."""
-        return await asyncio.to_thread(self.cancel, reason)
+        return await in_thread(self.cancel, reason)
 
     def _must(self) -> Job:
         if self._record is None:

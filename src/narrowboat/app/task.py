@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ..core import codec, context, keys
 from ..core.arguments import Signature
+from ..core.aside import in_thread
 from ..core.errors import ConfigError, NarrowboatError
 from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
@@ -218,7 +218,7 @@ class Enqueueable(Generic[P, R]):
 
     async def _aprepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
         if self._signature.takes_files:  # storing them may take a while
-            return await asyncio.to_thread(self._prepare, options, args, kwargs)
+            return await in_thread(self._prepare, options, args, kwargs)
         return self._prepare(options, args, kwargs)
 
     def _prepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:

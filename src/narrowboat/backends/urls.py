@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +69,8 @@ def nearest_project(start: Path) -> Path | None:
 
 def project_settings(project: Path) -> dict[str, Any]:
     """The table [tool.narrowboat] of a project's pyproject.toml. Raises ConfigError for a file that cannot be read."""
+    import tomllib
+
     pyproject = project / "pyproject.toml"
     try:
         content = tomllib.loads(pyproject.read_text())

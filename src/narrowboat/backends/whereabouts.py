@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -91,6 +90,8 @@ def now() -> float:
 
 
 def _folder() -> Path:
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"narrowboat-{os.getuid()}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 
 from .job import Ended
 from .states import State
@@ -33,4 +32,8 @@ def usual_s(ended: Sequence[Ended], task: str) -> float | None:
 
 def _median_s(ended: Iterable[Ended]) -> float | None:
     found = [max(0.0, end.finished_at - end.started_at) for end in ended if end.started_at is not None]
-    return median(found) if found else None
+    if not found:
+        return None
+    from statistics import median  # with decimal and fractions: not for those who only set limits
+
+    return median(found)

@@ -29,6 +29,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = DEFAULT_TIMEOUT_S
     limits: Limits = Limits()
     is_untrusted: bool = False  # each attempt has an executor of its own
+    is_exclusive: bool = False  # it is stopped before the lease of its worker ends, so that no two attempts overlap
     concurrency: int = 0  # attempts that share an executor; 0: it runs alone, as sync code does
     retry: RetryPolicy = RetryPolicy()
     needs: NeedsPolicy = NeedsPolicy()

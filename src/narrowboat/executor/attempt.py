@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -202,6 +200,9 @@ def _opened(file: File) -> int:
             os.close(descriptor)
             raise ValueError(f"{file.path} is not a regular file, so it cannot be a result")
         return descriptor
+    import shutil
+    import tempfile  # only here: see scratch.py
+
     with tempfile.TemporaryFile() as copy, file.lent() as content:
         shutil.copyfileobj(content, copy)
         copy.flush()

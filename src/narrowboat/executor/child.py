@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from socket import SHUT_WR
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import kernel
 from ..core.hooks import Hooks
@@ -22,9 +23,11 @@ from ..sandbox.walls import Walls
 from . import wire
 from .attempt import here
 from .capture import LogHandler, Stream
-from .concurrent import ConcurrentExecutor
 from .scratch import Scratch
 from .serial import SerialExecutor
+
+if TYPE_CHECKING:
+    from .concurrent import ConcurrentExecutor
 
 WARM_UP = 50
 
@@ -34,7 +37,11 @@ class Mould:
 
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
-        _warm_up(has_async=any(task.spec.concurrency for task in tasks.values()))
+        specs = [task.spec for task in tasks.values()]
+        if any(spec.takes_files or spec.gives_files for spec in specs):
+            for what_carrying_takes in ("shutil", "tempfile"):
+                importlib.import_module(what_carrying_takes)
+        _warm_up(has_async=any(spec.concurrency for spec in specs))
         self._serial = SerialExecutor(tasks, hooks)
         self._serial.arm()
         sys.stdout = sys.stderr = Stream(self._print)  # type: ignore[assignment]
@@ -46,6 +53,8 @@ class Mould:
     def cast(self, fork: wire.Fork, scratch: Scratch, has_helpers: bool) -> SerialExecutor | ConcurrentExecutor:
         """An executor, in the process that it is to live in."""
         if fork.concurrency:
+            from .concurrent import ConcurrentExecutor
+
             return ConcurrentExecutor(self._tasks, self._hooks, fork.concurrency, scratch, fork.has_files, has_helpers)
         self._serial.settle_in(scratch, fork.limits.cpu_s, fork.is_fresh, fork.has_files, has_helpers)
         return self._serial
@@ -164,7 +173,9 @@ def _warm_up(has_async: bool) -> None:
     serial = SerialExecutor(tasks, hooks)
     serial.settle_in(scratch, None, is_fresh=False)
     _exercise(serial)
-    if has_async:
+    if has_async:  # else executors need no event loop, and are forked a quarter faster without the libraries below it
+        from .concurrent import ConcurrentExecutor
+
         _exercise(ConcurrentExecutor(tasks, hooks, WARM_UP, scratch))
 
 

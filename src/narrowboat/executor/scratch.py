@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..core.file import FileRef
 from ..core.kinds import ending
@@ -25,7 +25,9 @@ class Scratch:
         """Make it the place for temporary files of this process. What is in it by now stays."""
         if self.path:
             os.environ["TMPDIR"] = os.environ["HOME"] = self.path
-            tempfile.tempdir = None
+            known: Any = sys.modules.get("tempfile")
+            if known is not None:
+                known.tempdir = None
             self._clean = os.stat(self.path).st_mtime_ns
 
     def put(self, token: int, descriptors: Sequence[int], refs: Sequence[FileRef]) -> dict[str, Path]:
@@ -33,20 +35,22 @@ class Scratch:
 
         Only what they are decides how they are called there; the names that people gave them never become paths.
         """
-        folder = Path(self.path or tempfile.gettempdir()) / f"in-{token}"
+        folder = Path(self.path or _temporary()) / f"in-{token}"
         folder.mkdir(0o700, exist_ok=True)
         placed: dict[str, Path] = {}
         for number, (descriptor, ref) in enumerate(zip(descriptors, refs, strict=True)):
             path = folder / f"{number}{ending(ref.type)}"
             with open(descriptor, "rb", closefd=False) as content, open(path, "xb", opener=_read_only) as copy:
-                shutil.copyfileobj(content, copy, CHUNK)
+                while chunk := content.read(CHUNK):
+                    copy.write(chunk)
             placed[ref.key] = path
         return placed
 
     def drop(self, token: int) -> None:
         """Remove the files of one attempt, if it has any, though others go on."""
-        if self.path:
-            shutil.rmtree(Path(self.path) / f"in-{token}", ignore_errors=True)
+        folder = f"{self.path}/in-{token}"
+        if self.path and os.path.isdir(folder):
+            _remove(folder, ignore_errors=True)
 
     def tidy(self) -> None:
         """Empty it, if anything was made, renamed or removed in it: each of these changes its time."""
@@ -55,10 +59,25 @@ class Scratch:
         with os.scandir(self.path) as entries:
             for entry in list(entries):
                 if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
+                    _remove(entry.path)
                 else:
                     os.unlink(entry.path)
         self._clean = os.stat(self.path).st_mtime_ns
+
+
+# tempfile and shutil bring three compression libraries, which most executors can do without.
+
+
+def _temporary() -> str:
+    import tempfile
+
+    return tempfile.gettempdir()
+
+
+def _remove(folder: str, ignore_errors: bool = False) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
 def _read_only(path: str, flags: int) -> int:

@@ -7,7 +7,6 @@ targets are made by the worker for this and nothing else, so that an attack whic
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import resource
 import signal
@@ -118,6 +117,8 @@ def _signal_by_descriptor(pid: int) -> None:
 def _memory(questions: Questions, reach: Reach, limits: Limits) -> Finding:
     if limits.memory is None:
         return Finding("memory", DECLARED, "no limit: the task has no memory=")
+    import mmap
+
     size = limits.memory + _MEMORY_TRIED
 
     def shared() -> None:

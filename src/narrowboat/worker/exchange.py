@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 
@@ -21,9 +22,10 @@ from .link import Link
 from .listener import Listener
 from .mail import Extend, Heard, Listen, Mailbox, Publish, Renewed, Rescued, Stepped
 from .pool import Pool
-from .settings import Settings
+from .settings import STOPPING_S, Settings
 
 log = logging.getLogger("narrowboat.worker")
+ALONE_S = STOPPING_S + 1.0  # before the end of the lease: to tell an exclusive attempt, to kill it, and a second over
 
 
 class Exchange:
@@ -49,6 +51,8 @@ class Exchange:
         self.carrying_since = 0.0
         self.next_extend = time.monotonic() + settings.lease_s / 3
         self._next_appetite: float | None = None  # when other tasks may be asked for
+        self._has_exclusive = False
+        self._alone_at = math.inf  # when exclusive jobs must be stopped, unless the lease is renewed before
 
     @property
     def contact_at(self) -> float | None:
@@ -59,6 +63,7 @@ class Exchange:
         """Publish this worker, and begin. Raises BackendUnavailable."""
         info = self._learn(manifest)
         self._link.info, self._link.manifest = info, manifest
+        self._holds_from(time.monotonic())
         self._backend.publish(info, manifest)
         self._link.contact.made()
         for service in self._services:
@@ -81,10 +86,16 @@ class Exchange:
 
     def next_turn(self) -> float:
         """When `turn` has something to do though nothing happens."""
-        return min(self.next_extend, self._next_appetite or self.next_extend)
+        times = [self.next_extend, self._next_appetite or self.next_extend]
+        if self._has_exclusive:
+            times.append(self._alone_at)
+        return min(times)
 
     def turn(self, now: float, can_claim: bool, can_batch: bool) -> None:
         """Send what is due; ask for work, or for being woken when there is some."""
+        if self._has_exclusive and now >= self._alone_at:
+            self._alone_at = now + STOPPING_S  # look again for what was on its way
+            self._stop_exclusive()
         if now >= self.next_extend:
             self._extend(now)
         if self._next_appetite is not None and now >= self._next_appetite:
@@ -121,6 +132,7 @@ class Exchange:
 
     def renewed(self, renewed: Renewed) -> None:
         """Stop what another worker has taken over; only the very claims that were named count, not later ones."""
+        self._holds_from(renewed.asked_at)
         lost = set(renewed.reply.lost)
         named = {claim.token for claim in renewed.request.claims if claim.id in lost}
         for held in self._pool.held():
@@ -137,6 +149,20 @@ class Exchange:
             lost = Crashed(f"lost worker {claim.lost_worker}")
             self._ledger.ended(held, lost if claim.started else Released(f"worker {claim.lost_worker} is gone"))
         self._is_hungry = True
+
+    def _holds_from(self, asked_at: float) -> None:
+        lease_s = self._settings.lease_s
+        self._alone_at = asked_at + lease_s - min(ALONE_S, lease_s / 2)
+
+    def _stop_exclusive(self) -> None:
+        """The lease cannot be renewed, and is nearly over: what must not run twice at a time ends now."""
+        for held in self._pool.held():
+            if held.spec.is_exclusive and not held.stop_why:
+                log.warning(
+                    "%s: out of reach of the backend; it is exclusive, and is stopped before it may run elsewhere",
+                    held.id,
+                )
+                self._pool.stop(held, "shutdown", "its worker is out of reach of the backend")
 
     # What is asked of them.
 
@@ -178,6 +204,7 @@ class Exchange:
 
     def _learn(self, manifest: Manifest) -> WorkerInfo:
         self._specs = manifest.by_name()
+        self._has_exclusive = any(task.is_exclusive for task in manifest.tasks)
         self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
         queues = self._settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
         self._appetite.learn(self._specs, queues)

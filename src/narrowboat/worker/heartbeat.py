@@ -57,11 +57,16 @@ class Heartbeat(Service):
 
     def _extend(self, request: Extend) -> None:
         link = self.link
-        extended: Extended | None = link.until_done(
-            "extend", lambda: link.backend.extend(link.info.id, request.seq, request.claims)
-        )
+        asked_at = 0.0
+
+        def extend() -> Extended:
+            nonlocal asked_at
+            asked_at = time.monotonic()
+            return link.backend.extend(link.info.id, request.seq, request.claims)
+
+        extended = link.until_done("extend", extend)
         if extended is not None:
-            link.mailbox.post(Renewed(request, extended))
+            link.mailbox.post(Renewed(request, extended, asked_at))
 
     def _rescue(self) -> None:
         """Take over at once from dead neighbours; by lease only after a whole lease of contact.

@@ -87,10 +87,10 @@ class Extend:
 
 
 class Renewed:
-    """The heartbeat's answer."""
+    """The heartbeat's answer. asked_at: monotonic; the lease holds from no earlier than this."""
 
-    def __init__(self, request: Extend, reply: Extended) -> None:
-        self.request, self.reply = request, reply
+    def __init__(self, request: Extend, reply: Extended, asked_at: float) -> None:
+        self.request, self.reply, self.asked_at = request, reply, asked_at
 
 
 class CancelsAsked:

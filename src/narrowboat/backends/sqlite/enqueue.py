@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -10,7 +11,7 @@ from ...core import codec
 from ...core.job import Enqueued, NewJob
 from ...core.queue import Over, Queue, Tally
 from ...core.states import State
-from . import waiting
+from . import counts
 from .queries import sql
 
 
@@ -23,9 +24,7 @@ def enqueue_within(
         return enqueue(connection, jobs, now)
     if connection.isolation_level is not None and not connection.in_transaction:
         connection.execute("BEGIN")  # as the caller's first INSERT would: else the savepoint would commit at its end
-    # A number that was counted for the first time is kept, also when the jobs are refused.
-    counted = {queue: waiting.count(connection, queue) for queue in limited}
-    tally = Tally(limits, counted.__getitem__, partial(waiting.count_own, connection))
+    tally = Tally(limits, partial(counts.waiting, connection), partial(counts.waiting_of, connection))
     connection.execute("SAVEPOINT within")
     answers = enqueue(connection, jobs, now, tally)
     over = tally.over()
@@ -72,8 +71,8 @@ def draw(connection: sqlite3.Connection, n: int = 1) -> int:
     return last
 
 
-def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> tuple[int, int | None, bool]:
-    """Its id, the priority of its head, and whether its queue is counted; it comes into being with its first job."""
+def lane_of(connection: sqlite3.Connection, queue: str, task: str, lane_key: str) -> tuple[int, int | None]:
+    """Its id, and the priority of its head; it comes into being with its first job."""
     names = {"queue": queue, "task": task, "lane_key": lane_key}
     return (
         connection.execute(sql("lane_find"), names).fetchone() or connection.execute(sql("lane_make"), names).fetchone()
@@ -106,9 +105,9 @@ class _Batch:
         self._connection, self._now = connection, now
         self._jobs: list[tuple[object, ...]] = []
         self._payloads: list[tuple[object, ...]] = []
-        self._lanes: dict[tuple[str, str, str], tuple[int, int | None, bool]] = {}
+        self._lanes: dict[tuple[str, str, str], tuple[int, int | None]] = {}
         self._rises: dict[int, int] = {}
-        self._added: dict[int, int] = {}
+        self._added: counts.Moves = Counter()
 
     def key_holder(self, job: NewJob) -> str | None:
         if job.key is None:
@@ -119,11 +118,11 @@ class _Batch:
         names = (job.queue, job.task, job.lane_key)
         if names not in self._lanes:
             self._lanes[names] = lane_of(self._connection, *names)
-        lane, head, is_counted = self._lanes[names]
-        if is_counted:
-            self._added[lane] = self._added.get(lane, 0) + 1
+        lane, head = self._lanes[names]
         due = self._now + job.delay_s if job.due is None else job.due
         is_due = due <= self._now
+        state = State.QUEUED if is_due else State.SCHEDULED
+        self._added[job.queue, state] += 1
         if is_due and (head is None or head < job.priority):
             self._rises[lane] = max(self._rises.get(lane, job.priority), job.priority)
         tags = codec.encode(job.tags).decode() if job.tags else "[]"
@@ -135,7 +134,7 @@ class _Batch:
                 job.queue,
                 lane,
                 job.priority,
-                "queued" if is_due else "scheduled",
+                state,
                 self._now,
                 self._now if is_due else None,
                 None if is_due else due,
@@ -153,7 +152,7 @@ class _Batch:
 
     def flush(self) -> None:
         self._insert()
-        waiting.moved(self._connection, self._added)
+        counts.moved(self._connection, self._added)
         for lane, priority in self._rises.items():
             turn = draw(self._connection)
             self._connection.execute(sql("lane_rise"), {"lane": lane, "priority": priority, "turn": turn})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...core import codec
 from ...core.errors import UnknownWorker
+from ...core.states import State
 from ..base import Gate, Want
+from . import counts
 from .enqueue import draw
 from .queries import sql
 
@@ -30,8 +33,13 @@ def promote(connection: sqlite3.Connection, now: float, n: int) -> int:
     """Queue scheduled jobs that are due, at most n; returns how many."""
     due = connection.execute(sql("due"), {"now": now, "n": n}).fetchall()
     if due:
-        connection.executemany(sql("promote"), [(now, ord_) for ord_, _ in due])
-        look_at_heads(connection, (lane for _, lane in due))
+        connection.executemany(sql("promote"), [(now, ord_) for ord_, _, _ in due])
+        moves: counts.Moves = Counter()
+        for _, _, queue in due:
+            moves[queue, State.SCHEDULED] -= 1
+            moves[queue, State.QUEUED] += 1
+        counts.moved(connection, moves)
+        look_at_heads(connection, (lane for _, lane, _ in due))
     return len(due)
 
 

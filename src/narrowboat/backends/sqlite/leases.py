@@ -10,9 +10,10 @@ import msgspec
 
 from ...core import codec
 from ...core.job import Claim
+from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import ClaimRef, Extended, WorkerInfo, WorkerView
-from . import waiting
+from . import counts
 from .enqueue import draw
 from .lanes import look_at_heads
 from .queries import sql
@@ -104,13 +105,16 @@ def published(connection: sqlite3.Connection, names: Sequence[str] | None) -> di
 
 def _release(connection: sqlite3.Connection, rows: sqlite3.Cursor, now: float) -> None:
     jobs = rows.fetchall()
-    back = [(now, ord_) for ord_, _, cancel in jobs if cancel is None]
+    back = [(now, ord_) for ord_, _, _, cancel in jobs if cancel is None]
     connection.executemany(sql("release"), back)
-    waiting.moved(connection, Counter(lane for _, lane, cancel in jobs if cancel is None))
-    for ord_, _, cancel in jobs:
+    moves: counts.Moves = Counter()
+    for ord_, _, queue, cancel in jobs:
+        moves[queue, State.RUNNING] -= 1
+        moves[queue, State.QUEUED if cancel is None else State.CANCELLED] += 1
         if cancel is not None:
             connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": cancel, "now": now})
-    look_at_heads(connection, (lane for _, lane, _ in jobs))
+    counts.moved(connection, moves)
+    look_at_heads(connection, (lane for _, lane, _, _ in jobs))
 
 
 def _forget(connection: sqlite3.Connection, worker: str) -> None:

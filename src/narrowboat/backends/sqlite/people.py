@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
 from ...core.states import FINAL, State
 from ..base import Change
-from . import waiting
+from . import counts
 from .enqueue import key_holder, lane_of
 from .lanes import look_at_heads
 from .queries import sql
@@ -22,7 +23,7 @@ def _cancel(connection: sqlite3.Connection, id_: str, reason: str, now: float) -
     row = connection.execute(sql("cancel_find"), {"id": id_}).fetchone()
     if row is None:
         return None
-    ord_, state, lane, worker = row
+    ord_, state, lane, queue, worker = row
     if state in FINAL:
         return State(state)
     if state == State.RUNNING:
@@ -30,7 +31,7 @@ def _cancel(connection: sqlite3.Connection, id_: str, reason: str, now: float) -
             connection.execute(sql("cancel_bell"), {"worker": worker})
         return State.RUNNING
     connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": reason, "now": now})
-    waiting.moved(connection, {lane: -1})
+    counts.moved(connection, Counter({(queue, state): -1, (queue, State.CANCELLED): 1}))
     if state == State.QUEUED:
         look_at_heads(connection, [lane])
     return State.CANCELLED
@@ -45,18 +46,19 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     row = connection.execute(sql("retry_find"), {"id": id_}).fetchone()
     if row is None or row[1] not in (State.DEAD, State.CANCELLED):
         return False
-    ord_, _, task, old_queue, lane_key, old_priority, key = row
+    ord_, old_state, task, old_queue, lane_key, old_priority, key = row
     holder = key_holder(connection, task, key, "active", now)
     if holder is not None and holder != id_:
         return False
     queue = old_queue if change.queue is None else change.queue
-    lane, _, _ = lane_of(connection, queue, task, lane_key)
+    lane, _ = lane_of(connection, queue, task, lane_key)
     is_due = change.delay_s <= 0
+    state = State.QUEUED if is_due else State.SCHEDULED
     connection.execute(
         sql("retry"),
         {
             "ord": ord_,
-            "state": State.QUEUED if is_due else State.SCHEDULED,
+            "state": state,
             "queue": queue,
             "lane": lane,
             "priority": old_priority if change.priority is None else change.priority,
@@ -68,6 +70,8 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
         connection.execute(sql("retry_args"), {"ord": ord_, "args": change.args})
     if key is not None:
         connection.execute(sql("key_take"), {"task": task, "key": key, "ord": ord_})
-    waiting.moved(connection, {lane: 1})
+    moves: counts.Moves = Counter({(old_queue, old_state): -1})
+    moves[queue, state] += 1
+    counts.moved(connection, moves)
     look_at_heads(connection, [lane])
     return True

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 from ...core import codec
+from ...core.states import State
 from ..base import Retention
+from . import counts
 from .queries import sql
 
 _TABLES = ("purge_key", "purge_payload", "purge_result", "purge_attempt", "purge_job")
@@ -15,25 +18,24 @@ def purge(connection: sqlite3.Connection, retention: Retention, limit: int, now:
     """At most `limit` records, oldest first; returns how many."""
     gone = 0
     for (queue,) in connection.execute(sql("purge_queues")).fetchall():
-        for kind, keep_s, most in (
-            ("done", retention.keep_s, retention.keep_max),
-            ("dead", retention.dead_s, retention.dead_max),
+        there: dict[str, int] = dict(connection.execute(sql("count_ended"), {"queue": queue}).fetchall())
+        for kind, states, keep_s, most in (
+            ("done", (State.SUCCEEDED, State.CANCELLED), retention.keep_s, retention.keep_max),
+            ("dead", (State.DEAD,), retention.dead_s, retention.dead_max),
         ):
             if gone >= limit:
                 return gone
-            gone += _purge(connection, queue, kind, keep_s, now, most, limit - gone)
+            surplus = sum(there.get(state, 0) for state in states) - most
+            gone += _purge(connection, queue, kind, now - keep_s, surplus, limit - gone)
     return gone
 
 
-def _purge(
-    connection: sqlite3.Connection, queue: str, kind: str, keep_s: float, now: float, most: int, limit: int
-) -> int:
-    (count,) = connection.execute(sql(f"count_{kind}"), {"queue": queue}).fetchone()
+def _purge(connection: sqlite3.Connection, queue: str, kind: str, before: float, surplus: int, limit: int) -> int:
     oldest = connection.execute(sql(f"old_{kind}"), {"queue": queue, "n": limit}).fetchall()
-    surplus = count - most
-    ords = [ord_ for place, (ord_, ended) in enumerate(oldest) if place < surplus or ended + keep_s <= now]
-    if ords:
-        named = {"ords": codec.encode(ords).decode()}
+    gone = [(ord_, state) for place, (ord_, state, ended) in enumerate(oldest) if place < surplus or ended <= before]
+    if gone:
+        named = {"ords": codec.encode([ord_ for ord_, _ in gone]).decode()}
         for table in _TABLES:
             connection.execute(sql(table), named)
-    return len(ords)
+        counts.moved(connection, Counter({(queue, state): -n for state, n in Counter(s for _, s in gone).items()}))
+    return len(gone)

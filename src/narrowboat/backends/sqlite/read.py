@@ -82,7 +82,7 @@ def ended(connection: sqlite3.Connection, queue: str, limit: int) -> list[Ended]
 def stats(connection: sqlite3.Connection, gates: list[Gate], workers: list[WorkerView], now: float) -> list[QueueStats]:
     """Every queue with jobs, a gate or a live worker, by name."""
     counts: dict[str, dict[State, int]] = {}
-    for queue, state, n in connection.execute(sql("stats_counts")):
+    for queue, state, n in connection.execute(sql("counts")):
         counts.setdefault(queue, {})[State(state)] = n
     oldest = dict(connection.execute(sql("stats_oldest")).fetchall())
     unknown: dict[str, list[str]] = {}

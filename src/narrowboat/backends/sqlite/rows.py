@@ -43,6 +43,7 @@ class Held(msgspec.Struct, array_like=True):
     ord: int
     id: str
     lane: int
+    queue: str
     errors: int
     crashes: int
     snoozes: int

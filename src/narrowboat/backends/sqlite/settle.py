@@ -9,9 +9,9 @@ import msgspec
 
 from ...core import codec
 from ...core.decide import Settlement
-from ...core.states import FINAL, WAITING, State
+from ...core.states import FINAL, State
 from ..base import ClaimRef, ProgressReport, Step
-from . import waiting
+from . import counts
 from .enqueue import enqueue
 from .lanes import look_at_heads
 from .queries import sql
@@ -62,7 +62,7 @@ class _Batch:
         self._results: list[tuple[object, ...]] = []
         self._attempts: list[tuple[object, ...]] = []
         self._back: list[int] = []
-        self._waiting: Counter[int] = Counter()
+        self._moves: counts.Moves = Counter()
 
     def add(self, settlement: Settlement, job: Held) -> None:
         """One more."""
@@ -74,8 +74,8 @@ class _Batch:
             self._results.append((job.ord, settlement.result))
         if settlement.outcome != "released" and (settlement.outcome != "succeeded" or settlement.logs):
             self._attempts.append(_attempt(settlement, job, self._now))
-        if settlement.to in WAITING:
-            self._waiting[job.lane] += 1
+        self._moves[job.queue, State.RUNNING] -= 1
+        self._moves[job.queue, settlement.to] += 1
         if settlement.to is State.QUEUED:
             self._back.append(job.lane)
 
@@ -88,9 +88,9 @@ class _Batch:
         connection.executemany(sql("settle"), self._others)
         connection.executemany(sql("settle_result"), self._results)
         connection.executemany(sql("settle_attempt"), self._attempts)
-        waiting.moved(connection, self._waiting)
+        counts.moved(connection, self._moves)
         look_at_heads(connection, self._back)
-        for written in (self._succeeded, self._others, self._results, self._attempts, self._back, self._waiting):
+        for written in (self._succeeded, self._others, self._results, self._attempts, self._back, self._moves):
             written.clear()
 
 

@@ -10,8 +10,9 @@ import msgspec
 from ...core import codec
 from ...core.errors import UnknownWorker
 from ...core.job import Claim
+from ...core.states import State
 from ..base import TURN, Step, StepReply, allowed
-from . import waiting
+from . import counts
 from .enqueue import draw
 from .lanes import next_lanes, open_expired, promote
 from .queries import sql
@@ -61,7 +62,7 @@ def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
 def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
     """New claims in the order in which lanes were served, which is the order of their tokens."""
     claimed, room = 0, step.room or 0.0
-    gone: Counter[int] = Counter()
+    moves: counts.Moves = Counter()
     for want in step.wants:
         left = allowed(step, want, claimed, room)
         while left > 0 and (lanes := next_lanes(connection, want)):
@@ -80,11 +81,12 @@ def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
                 },
             ).rowcount
             connection.execute(sql("lane_served"), {"lane": lane, "turn": draw(connection)})
-            gone[lane] -= taken
+            moves[want.queue, State.QUEUED] -= taken
+            moves[want.queue, State.RUNNING] += taken
             left -= taken
             claimed += taken
             room -= taken * want.room
-    waiting.moved(connection, gone)
+    counts.moved(connection, moves)
     return _claims_of_step(connection, step)
 
 

@@ -35,5 +35,8 @@ UNION ALL
 SELECT 'lane ' || id || ' says that it is ' || CASE shut WHEN 1 THEN 'shut' ELSE 'open' END || ', which is not so' FROM lane
 WHERE shut <> EXISTS (SELECT 1 FROM gate WHERE scope IN ('queue:' || queue, 'task:' || task))
 UNION ALL
-SELECT 'queue ' || queue || ' says that ' || n || ' jobs wait in it, which is not so' FROM waiting
-WHERE n <> (SELECT count(*) FROM job WHERE job.queue = waiting.queue AND state IN ('scheduled', 'queued'))
+SELECT 'queue ' || queue || ' says that ' || n || ' of its jobs are ' || state || ', which is not so' FROM (
+    SELECT queue, state, sum(n) AS n FROM (
+        SELECT queue, state, n FROM count UNION ALL SELECT queue, state, -count(*) FROM job GROUP BY queue, state)
+    GROUP BY queue, state)
+WHERE n <> 0

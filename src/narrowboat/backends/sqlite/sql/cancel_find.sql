@@ -1,2 +1,2 @@
--- A job to cancel: (ord, state, lane, worker).
-SELECT ord, state, lane, worker FROM job WHERE id = :id
+-- A job to cancel: (ord, state, lane, queue, worker).
+SELECT ord, state, lane, queue, worker FROM job WHERE id = :id

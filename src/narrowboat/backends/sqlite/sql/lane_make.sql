@@ -3,4 +3,4 @@ INSERT INTO lane (queue, task, lane_key, shut, known) VALUES (
     :queue, :task, :lane_key,
     EXISTS (SELECT 1 FROM gate WHERE scope IN ('queue:' || :queue, 'task:' || :task)),
     EXISTS (SELECT 1 FROM worker_task WHERE task = :task)
-) RETURNING id, priority, EXISTS (SELECT 1 FROM waiting WHERE queue = :queue)
+) RETURNING id, priority

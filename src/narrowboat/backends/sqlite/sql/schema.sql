@@ -55,8 +55,8 @@ CREATE INDEX job_done ON job (queue, finished_at) WHERE state IN ('succeeded', '
 CREATE INDEX job_dead ON job (queue, finished_at) WHERE state = 'dead';
 CREATE INDEX job_client ON job (queue, client) WHERE client <> '' AND state IN ('scheduled', 'queued');
 
--- How many jobs wait, scheduled and queued ones, in each queue that was ever limited; other queues have no row.
-CREATE TABLE waiting (queue TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+-- How many jobs of each queue are in each state.
+CREATE TABLE count (queue TEXT NOT NULL, state TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (queue, state)) WITHOUT ROWID;
 
 CREATE TABLE payload (ord INTEGER PRIMARY KEY, args BLOB NOT NULL, headers TEXT NOT NULL, version INTEGER NOT NULL,
                       shape TEXT NOT NULL DEFAULT '');

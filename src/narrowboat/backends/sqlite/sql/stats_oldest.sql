@@ -1,4 +1,11 @@
--- When the oldest queued job of each queue joined its line: (queue, time).
-SELECT job.queue, min(job.queued_at)
-FROM (SELECT min(ord) AS ord FROM job WHERE state = 'queued' GROUP BY lane, priority) AS oldest
-JOIN job ON job.ord = oldest.ord GROUP BY job.queue
+-- When the oldest queued job of each queue joined its line: (queue, time). One look for each priority in each lane.
+WITH RECURSIVE class (queue, lane, priority) AS (
+    SELECT queue, id, priority FROM lane WHERE priority IS NOT NULL
+    UNION ALL
+    SELECT queue, lane, (SELECT max(priority) FROM job
+                         WHERE job.lane = class.lane AND state = 'queued' AND job.priority < class.priority)
+    FROM class WHERE priority IS NOT NULL)
+SELECT class.queue, min(job.queued_at) FROM class
+JOIN job ON job.ord = (SELECT min(ord) FROM job
+                       WHERE job.lane = class.lane AND state = 'queued' AND job.priority = class.priority)
+GROUP BY class.queue

@@ -1,0 +1,2 @@
+-- How many jobs there are: (queue, state, count).
+SELECT queue, state, n FROM count WHERE n > 0

@@ -1,2 +1,0 @@
--- How many jobs wait in a queue that is counted.
-SELECT n FROM waiting WHERE queue = :queue
