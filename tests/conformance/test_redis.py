@@ -11,7 +11,7 @@ import pytest
 
 from narrowboat.backends.base import Backend
 from narrowboat.backends.urls import open_backend
-from narrowboat.core.errors import BackendUnavailable, ConfigError
+from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew
 from narrowboat.core.job import NewJob
 from tests.support.servers import RedisServer, free_port, shared_redis
 
@@ -45,7 +45,6 @@ def test_namespaces_of_one_server_know_nothing_of_each_other(backend: Backend) -
 def test_every_key_of_a_namespace_is_in_one_slot_of_a_cluster(server: RedisServer) -> None:
     backend = open_backend(f"{server.url}?namespace=my-app.2")
     add(backend)
-    server.says("CONFIG", "SET", "notify-keyspace-events", "")
     keys = backend._connections.call("KEYS", "*")  # type: ignore[attr-defined]
     assert len(keys) > 5
     assert all(key.startswith(b"nb:{my-app.2}:") for key in keys)
@@ -136,3 +135,11 @@ def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer) -> N
         assert server.says("SCRIPT", "FLUSH") == "+OK"
     assert len([job for job in backend.get(["t:0", "t:1", "t:2"]) if job]) == 3
     backend.close()
+
+
+def test_keys_that_a_newer_version_laid_out_are_left_alone(server: RedisServer) -> None:
+    open_backend(server.url).close()
+    assert server.value("HGET", "nb:{nb}:about", "layout") == "1"
+    server.says("HSET", "nb:{nb}:about", "layout", "2")
+    with pytest.raises(SchemaTooNew, match="upgrade"):
+        open_backend(server.url)

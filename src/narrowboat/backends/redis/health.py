@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
-from ...core.errors import BackendError, ConfigError
+from ...core.errors import BackendError, ConfigError, SchemaTooNew
 from ...core.units import bytes_in_words
 from .connection import Connections
 
 OLDEST = (7, 0)
+LAYOUT = 1  # of the keys; see docs/redis.md
 SECTIONS = ("server", "memory", "persistence", "replication")
 AOF = "redis-cli CONFIG SET appendonly yes, and the same in redis.conf"
 
@@ -64,6 +66,20 @@ def refuse_unfit(setup: Setup, location: str) -> None:
         raise ConfigError(f"{location}: Redis {setup.version} is too old; 7.0 or newer is needed (or Valkey)")
     if setup.role not in ("master", ""):
         raise ConfigError(f"{location}: this server is a replica, which takes no jobs; name the one that it follows")
+
+
+def refuse_newer(connections: Connections) -> None:
+    """Write down how the keys are laid out, in an empty namespace. Raises SchemaTooNew."""
+    key = f"{connections.address.prefix}about"
+    found = connections.call("HGET", key, "layout")
+    if found is None:
+        with contextlib.suppress(BackendError):  # a user that may not; the first worker may
+            connections.call("HSETNX", key, "layout", LAYOUT)
+    elif int(found) > LAYOUT:
+        raise SchemaTooNew(
+            f"{connections.address.location}: a newer Narrowboat laid out the keys of this namespace (layout {int(found)}, "
+            f"this one knows {LAYOUT}); upgrade this one first"
+        )
 
 
 def doubts(setup: Setup | None) -> list[str]:
