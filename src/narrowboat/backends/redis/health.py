@@ -77,7 +77,7 @@ def refuse_newer(connections: Connections) -> None:
             connections.call("HSETNX", key, "layout", LAYOUT)
     elif int(found) > LAYOUT:
         raise SchemaTooNew(
-            f"{connections.address.location}: a newer Narrowboat laid out the keys of this namespace (layout {int(found)}, "
+            f"{connections.address.location}: a newer Narrowboat laid out these keys (layout {int(found)}, "
             f"this one knows {LAYOUT}); upgrade this one first"
         )
 
