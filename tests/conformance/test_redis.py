@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from narrowboat.backends.base import Backend
+from narrowboat.backends.base import Backend, Filter
 from narrowboat.backends.urls import open_backend
 from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew
 from narrowboat.core.job import NewJob
+from narrowboat.core.states import State
 from tests.support.servers import RedisServer, free_port, shared_redis
 
 
@@ -143,3 +145,21 @@ def test_keys_that_a_newer_version_laid_out_are_left_alone(server: RedisServer) 
     server.says("HSET", "nb:{nb}:about", "layout", "2")
     with pytest.raises(SchemaTooNew, match="upgrade"):
         open_backend(server.url)
+
+
+def test_jobs_of_a_rare_state_are_paged_newest_first_among_many(backend: Backend) -> None:
+    ids = [f"t:{n}" for n in range(3000)]
+    for start in range(0, 3000, 1000):
+        backend.enqueue([NewJob(id=job_id, task="t") for job_id in ids[start : start + 1000]])
+    rare = [*ids[5:2900:290], "t:2999"]
+    backend.cancel(rare)
+    cancelled = Filter(states=frozenset({State.CANCELLED}))
+    found, after = [], None
+    for _ in range(4):
+        page = backend.find(cancelled, after, 3)
+        found += [job.id for job in page.jobs]
+        after = page.next
+    assert after is None
+    assert found == rare[::-1]
+    assert backend.find(replace(cancelled, queue="other")).jobs == ()
+    assert backend.find(replace(cancelled, tag="x")).jobs == ()
