@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, forms, measure, peer, sandbox, streams
+from . import async_jobs, boat, forms, measure, on_redis, peer, sandbox, streams
 
-PARTS = ("huey", "rest", "async", "sandbox", "streams", "forms")
+PARTS = ("huey", "rest", "redis", "async", "sandbox", "streams", "forms")
 
 
 def main() -> None:
@@ -30,9 +30,12 @@ def main() -> None:
         if "rest" in options.only:
             print("\nat rest (durability full)")
             _rest(folder, options.idle)
+        if "redis" in options.only:
+            print(f"\non Redis, {options.jobs:,} jobs a round, medians of {on_redis.ROUNDS} rounds")
+            complete = on_redis.compare(folder, options.jobs, _row) and complete
         if "async" in options.only:
             print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
-            complete = async_jobs.compare(folder, options.async_jobs)
+            complete = async_jobs.compare(folder, options.async_jobs) and complete
         if "sandbox" in options.only:
             folder.chmod(0o711)  # executors of a worker that is root have a user of their own
             complete = sandbox.compare(folder, _row) and complete

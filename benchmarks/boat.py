@@ -32,9 +32,11 @@ def database(folder: Path, durability: str, app: App = boat_app.app) -> Generato
 
 
 @contextlib.contextmanager
-def worker(url: str, slots: int, app: str = APP, *options: str) -> Generator[subprocess.Popen[bytes]]:
+def worker(
+    url: str, slots: int, app: str = APP, *options: str, log: Path | None = None
+) -> Generator[subprocess.Popen[bytes]]:
     """A worker that is ready."""
-    log = Path(url.removeprefix("sqlite:///").partition("?")[0] + ".log")
+    log = log or Path(url.removeprefix("sqlite:///").partition("?")[0] + ".log")
     command = [sys.executable, "-m", "narrowboat.cli", "worker", app, "-n", str(slots), *options]
     with log.open("wb") as output:
         process = subprocess.Popen([*command, "--url", url], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
@@ -66,14 +68,16 @@ def enqueue_rates(one_by_one: int, bulk: int) -> tuple[float, float]:
     return single, bulk / (time.perf_counter() - began)
 
 
-def throughput(url: str, slots: int, app: App = boat_app.app, name: str = APP, *options: str) -> float:
+def throughput(
+    url: str, slots: int, app: App = boat_app.app, name: str = APP, *options: str, log: Path | None = None
+) -> float:
     """Jobs/s of a worker that finds everything already written, from the first job seen done to the last.
 
     Looking costs the measured system as little as it can: one job is read at a time, the newest.
     """
     total = unfinished(app)
     last = app.backend.find(Filter(), limit=1).jobs[0].id
-    with worker(url, slots, name, *options):
+    with worker(url, slots, name, *options, log=log):
         began = time.perf_counter()
         start = total - unfinished(app)
         measure.until(lambda: app.get(last).is_finished)

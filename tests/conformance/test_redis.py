@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from narrowboat.backends.base import Backend
+from narrowboat.backends.base import Backend, Filter
 from narrowboat.backends.urls import open_backend
-from narrowboat.core.errors import BackendUnavailable, ConfigError
+from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew
 from narrowboat.core.job import NewJob
+from narrowboat.core.states import State
 from tests.support.servers import RedisServer, free_port, shared_redis
 
 
@@ -45,7 +47,6 @@ def test_namespaces_of_one_server_know_nothing_of_each_other(backend: Backend) -
 def test_every_key_of_a_namespace_is_in_one_slot_of_a_cluster(server: RedisServer) -> None:
     backend = open_backend(f"{server.url}?namespace=my-app.2")
     add(backend)
-    server.says("CONFIG", "SET", "notify-keyspace-events", "")
     keys = backend._connections.call("KEYS", "*")  # type: ignore[attr-defined]
     assert len(keys) > 5
     assert all(key.startswith(b"nb:{my-app.2}:") for key in keys)
@@ -136,3 +137,29 @@ def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer) -> N
         assert server.says("SCRIPT", "FLUSH") == "+OK"
     assert len([job for job in backend.get(["t:0", "t:1", "t:2"]) if job]) == 3
     backend.close()
+
+
+def test_keys_that_a_newer_version_laid_out_are_left_alone(server: RedisServer) -> None:
+    open_backend(server.url).close()
+    assert server.value("HGET", "nb:{nb}:about", "layout") == "1"
+    server.says("HSET", "nb:{nb}:about", "layout", "2")
+    with pytest.raises(SchemaTooNew, match="upgrade"):
+        open_backend(server.url)
+
+
+def test_jobs_of_a_rare_state_are_paged_newest_first_among_many(backend: Backend) -> None:
+    ids = [f"t:{n}" for n in range(3000)]
+    for start in range(0, 3000, 1000):
+        backend.enqueue([NewJob(id=job_id, task="t") for job_id in ids[start : start + 1000]])
+    rare = [*ids[5:2900:290], "t:2999"]
+    backend.cancel(rare)
+    cancelled = Filter(states=frozenset({State.CANCELLED}))
+    found, after = [], None
+    for _ in range(4):
+        page = backend.find(cancelled, after, 3)
+        found += [job.id for job in page.jobs]
+        after = page.next
+    assert after is None
+    assert found == rare[::-1]
+    assert backend.find(replace(cancelled, queue="other")).jobs == ()
+    assert backend.find(replace(cancelled, tag="x")).jobs == ()

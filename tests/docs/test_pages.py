@@ -13,6 +13,7 @@ import pytest
 import narrowboat
 from docs.generate import PAGES
 from tests.support.processes import ROOT, running_worker
+from tests.support.servers import program
 
 from . import pages
 
@@ -36,11 +37,14 @@ def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=30)
 
 
+SERVERS = {"redis.md": ("redis-server", "redis-cli")}
 RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
+    for name in SERVERS.get(page.name, ()):
+        program(name)
     assert pages.Session(tmp_path).run(page) > 0
 
 
@@ -53,6 +57,7 @@ def test_the_guides_are_among_the_pages_that_are_run() -> None:
         "enqueueing",
         "files",
         "hooks",
+        "redis",
         "testing",
         "the-talk",
         "tutorial",

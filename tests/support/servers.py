@@ -51,6 +51,7 @@ class RedisServer:
         self.log = folder / "redis.log"
         self.process: subprocess.Popen[bytes]
         self.start()
+        atexit.register(self.stop)  # whatever becomes of the test
 
     def start(self) -> None:
         """Start it, and wait until it answers and has its data."""
@@ -106,7 +107,5 @@ class RedisServer:
 def shared_redis() -> RedisServer:
     """The server of all tests that do not harm it; each takes a namespace of its own."""
     folder = Path(tempfile.mkdtemp(prefix="nb-redis-"))
-    server = RedisServer(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(server.stop)
-    return server
+    return RedisServer(folder)

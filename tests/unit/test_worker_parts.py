@@ -10,20 +10,25 @@ import msgspec
 import pytest
 
 from narrowboat import ConfigError, kernel
-from narrowboat.backends.base import WorkerInfo
+from narrowboat.backends.base import Retention, WorkerInfo
+from narrowboat.backends.memory import MemoryBackend
 from narrowboat.core import codec
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import MAX_PAYLOAD, Claim, NewJob, Progress
 from narrowboat.core.needs import Reach
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
+from narrowboat.core.states import State
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
 from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
+from narrowboat.worker.heartbeat import Heartbeat
 from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import BATCH, Ledger
+from narrowboat.worker.link import Link
+from narrowboat.worker.mail import Mailbox
 from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
 from narrowboat.worker.pool import Pool
 from narrowboat.worker.secrets import Secrets
@@ -373,3 +378,15 @@ def test_what_could_not_be_read_is_left_to_others_around_the_moment_when_it_come
     assert wanted() == {"u"} and shyness.next_change(now) == 1002.5
     now = 1002.6
     assert wanted() == {"t", "u"} and shyness.next_change(now) is None
+
+
+def test_thousands_of_old_records_go_in_one_beat() -> None:
+    backend = MemoryBackend()
+    jobs = [NewJob(id=f"t:{n}", task="t") for n in range(2500)]
+    backend.enqueue(jobs)
+    backend.cancel([job.id for job in jobs])
+    heartbeat = Heartbeat(Link(backend, this_worker(1, 30.0), Mailbox()), Retention(keep_max=10))
+    heartbeat._next_purge = 0.0
+    heartbeat._purge()
+    [queue] = backend.stats()
+    assert queue.counts == {State.CANCELLED: 10}

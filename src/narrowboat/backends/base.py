@@ -357,6 +357,10 @@ class Backend(ABC):
         """What people should know of the service as it is set up, one sentence each: for the start of a worker."""
         return []
 
+    def setup(self) -> list[tuple[str, str, str]]:
+        """How the service is set up: (what, how it is, what that means). For `narrowboat doctor`."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Give up connections and end waits; legal twice."""

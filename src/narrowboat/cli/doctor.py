@@ -25,9 +25,10 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     """Say what the sandbox enforces on this machine, by attacking it from inside.
 
     With APP, also which of its tasks have the network, and whether they reach a backend without a password or the
-    metadata of a cloud. The status is 1 if anything is not enforced.
+    metadata of a cloud. Of a backend that is a server, also what it would forget, and when. The status is 1 if anything
+    is not enforced.
     """
-    from ..backends.urls import resolve
+    from ..backends.urls import open_backend, resolve
     from ..core.needs import Reach
     from ..sandbox.findings import PROPERTIES, lacking
     from ..worker.exposure import exposures
@@ -39,10 +40,13 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     layers, findings = walls[reach]
     weak = lacking(findings)
     tasks = [task for task in manifest.tasks if task.needs.reach.has_network or task.needs.reach.trusted]
-    warnings = exposures(tasks, resolve(url)[0])
+    where = resolve(url)[0]
+    warnings = exposures(tasks, where)
+    backend = None if where.startswith("sqlite:") else open_backend(where)  # to look must not make an empty file
+    setup = backend.setup() if backend else []
     network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:
-        say_json({"layers": layers, "findings": findings, "network": network, "warnings": warnings})
+        say_json({"layers": layers, "findings": findings, "network": network, "warnings": warnings, "backend": setup})
     else:
         is_other = os.geteuid() == 0 and not layers.user
         who = f"user {user} (the worker is root)" if is_other else "the worker's own user"
@@ -58,6 +62,10 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
         if network:
             say("")
             table(list(network.items()), ("TASK WITH THE NETWORK", "PORTS"))
+        if backend and setup:
+            say("")
+            say(f"backend: {backend.location}")
+            table(setup, ("", "", "WHAT THAT MEANS"))
         for warning in warnings:
             say("")
             paragraph(f"warning: {warning}")

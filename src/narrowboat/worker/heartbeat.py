@@ -14,6 +14,7 @@ from .mail import CancelsAsked, Extend, Renewed, Requests, Rescued
 
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
+PURGE_FOR_S = 0.5  # at a time
 
 
 class Heartbeat(Service):
@@ -90,8 +91,12 @@ class Heartbeat(Service):
     def _purge(self) -> None:
         if time.monotonic() < self._next_purge:
             return
+        until = time.monotonic() + PURGE_FOR_S
         try:
-            full = self.link.backend.purge(self._retention, limit=1000) >= 1000
-            self._next_purge = time.monotonic() + (1.0 if full else PURGE_EVERY_S)
+            # Where thousands of jobs end in a second, thousands of records must go.
+            while is_full := self.link.backend.purge(self._retention, limit=1000) >= 1000:
+                if time.monotonic() > until or self.link.is_closed.is_set():
+                    break
+            self._next_purge = time.monotonic() + (1.0 if is_full else PURGE_EVERY_S)
         except BackendUnavailable as error:
             self.link.contact.lost("purge", error)

@@ -36,6 +36,12 @@ class Address:
         """The URL, with the password removed."""
         return redacted(self.url)
 
+    def as_user(self, login: str) -> str:
+        """The URL with another user and password."""
+        scheme, _, rest = self.url.partition("://")
+        place, slash, path = rest.partition("/")
+        return f"{scheme}://{login}@{place.rpartition('@')[2]}{slash}{path}"
+
     @property
     def socket(self) -> str:
         """The real path of the server's socket, or empty."""

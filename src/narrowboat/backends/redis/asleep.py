@@ -102,8 +102,7 @@ def until_rung(connections: Connections, bells: Sequence[str], seconds: float, s
     seconds = max(0.001, min(seconds, LONGEST_S))
     try:
         with connections.taken() as line:
-            line.connect()
-            name = line.ask("CLIENT", "ID")
+            name = line.connect()
             line.send(pack(("BLPOP", *bells, f"{seconds:.3f}")))
             if not sleep.until_heard(line, seconds + GRACE_S):
                 # Hanging up could swallow a ring that is under way to us.

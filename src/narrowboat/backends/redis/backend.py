@@ -40,7 +40,7 @@ from . import words
 from .address import Address
 from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
-from .health import doubts, refuse_unfit, setup_of
+from .health import doubts, explained, refuse_newer, refuse_unfit, setup_of
 from .inbox import collect
 from .rows import SUMMARY, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
@@ -77,6 +77,7 @@ class RedisBackend(Backend):
             setup = setup_of(self._connections)
             if setup is not None:
                 refuse_unfit(setup, self.location)
+            refuse_newer(self._connections)
         except BaseException:
             self.close()
             raise
@@ -346,6 +347,10 @@ class RedisBackend(Backend):
     def doubts(self) -> list[str]:
         """See Backend."""
         return doubts(setup_of(self._connections))
+
+    def setup(self) -> list[tuple[str, str, str]]:
+        """See Backend."""
+        return explained(setup_of(self._connections))
 
     def close(self) -> None:
         """See Backend."""

@@ -139,7 +139,7 @@ class Connections:
                 f"{where}: the server's memory is full (maxmemory); nothing was written. "
                 "Give it more, or keep finished jobs for a shorter time"
             )
-        if isinstance(error, errors.NoPermissionError) or text.startswith("NOPERM"):
+        if isinstance(error, errors.NoPermissionError) or text.startswith("NOPERM") or "executing the script" in text:
             return BackendError(f"{where}: the user of this URL may not do that: {text}")
         if self._is_passing(error):
             return BackendUnavailable(f"{where}: no answer within {self.timeout_s:g} s: {text}")

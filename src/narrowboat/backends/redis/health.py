@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
-from ...core.errors import BackendError, ConfigError
+from ...core.errors import BackendError, ConfigError, SchemaTooNew
+from ...core.units import bytes_in_words
 from .connection import Connections
 
 OLDEST = (7, 0)
+LAYOUT = 1  # of the keys; see docs/redis.md
 SECTIONS = ("server", "memory", "persistence", "replication")
 AOF = "redis-cli CONFIG SET appendonly yes, and the same in redis.conf"
+
+NO_LIMIT = "with maxmemory and noeviction, a flood of jobs could not take the memory of the machine"
+NO_AOF = f"whatever ends it otherwise than SHUTDOWN loses jobs; turn it on: {AOF}"
+REPLICAS = (
+    "a fail-over forgets what had not reached the replica yet: Redis answers before, and Narrowboat does not WAIT; "
+    "min-replicas-to-write bounds how much"
+)
+NO_REPLICAS = "while its machine is down, nothing is enqueued and nothing runs"
 
 
 class Setup(NamedTuple):
@@ -19,8 +30,8 @@ class Setup(NamedTuple):
     maxmemory: int
     policy: str
     has_aof: bool
-    has_snapshots: bool
     role: str
+    replicas: int
 
 
 def setup_of(connections: Connections) -> Setup | None:
@@ -38,8 +49,8 @@ def setup_of(connections: Connections) -> Setup | None:
         maxmemory=int(found.get("maxmemory", 0)),
         policy=found.get("maxmemory_policy", ""),
         has_aof=found.get("aof_enabled") == "1",
-        has_snapshots=found.get("rdb_last_save_time", "0") != "0" and found.get("rdb_saves", "0") != "0",
         role=found.get("role", "master"),
+        replicas=int(found.get("connected_slaves", 0)),
     )
 
 
@@ -57,6 +68,20 @@ def refuse_unfit(setup: Setup, location: str) -> None:
         raise ConfigError(f"{location}: this server is a replica, which takes no jobs; name the one that it follows")
 
 
+def refuse_newer(connections: Connections) -> None:
+    """Write down how the keys are laid out, in an empty namespace. Raises SchemaTooNew."""
+    key = f"{connections.address.prefix}about"
+    found = connections.call("HGET", key, "layout")
+    if found is None:
+        with contextlib.suppress(BackendError):  # a user that may not; the first worker may
+            connections.call("HSETNX", key, "layout", LAYOUT)
+    elif int(found) > LAYOUT:
+        raise SchemaTooNew(
+            f"{connections.address.location}: a newer Narrowboat laid out these keys (layout {int(found)}, "
+            f"this one knows {LAYOUT}); upgrade this one first"
+        )
+
+
 def doubts(setup: Setup | None) -> list[str]:
     """What this server would forget, one sentence each."""
     if setup is None:
@@ -65,4 +90,18 @@ def doubts(setup: Setup | None) -> list[str]:
         return []
     return [
         f"Redis writes no append-only file: when it ends otherwise than by SHUTDOWN, jobs are lost. Turn it on: {AOF}"
+    ]
+
+
+def explained(setup: Setup | None) -> list[tuple[str, str, str]]:
+    """What it keeps, and when it forgets."""
+    if setup is None:
+        return []
+    limit = bytes_in_words(setup.maxmemory) if setup.maxmemory else "no limit"
+    full = "when it is full, enqueue says so (BackendUnavailable) and workers go on" if setup.maxmemory else NO_LIMIT
+    aof = "kill -9 of it loses nothing; a power cut up to a second, unless appendfsync is always"
+    return [
+        ("memory", f"{limit}, {setup.policy}", full),
+        ("append-only file", "on" if setup.has_aof else "OFF", aof if setup.has_aof else NO_AOF),
+        ("replicas", str(setup.replicas) if setup.replicas else "none", REPLICAS if setup.replicas else NO_REPLICAS),
     ]

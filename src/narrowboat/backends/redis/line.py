@@ -32,10 +32,14 @@ class Line:
             options |= {"socket_connect_timeout": timeout_s, "socket_keepalive": True}
         self._connection: Any = make(**options)
         self.pid = os.getpid()
+        self._name: int | None = None
 
-    def connect(self) -> None:
-        """Unless it is."""
-        self._connection.connect()
+    def connect(self) -> int:
+        """Unless it is. Returns the number by which the server knows this line."""
+        if self._name is None:
+            self._connection.connect()
+            self._name = int(self.ask("CLIENT", "ID"))
+        return self._name
 
     def send(self, packed: bytes) -> None:
         """A packed command."""
@@ -62,4 +66,5 @@ class Line:
 
     def hang_up(self) -> None:
         """End it; legal twice."""
+        self._name = None
         self._connection.disconnect()

@@ -18,7 +18,7 @@ _progress = msgspec.json.Decoder(Progress).decode
 _STATES = {state.value.encode(): state for state in State}
 _PLAIN, _NONE = About(), (None, None, None)
 
-# What a summary is made of. The first four are what `find` filters by.
+# What a summary is made of.
 SUMMARY = (
     "state",
     "queue",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -31,8 +32,10 @@ def of_job(job: NewJob) -> list[Word]:
     """A new job, as `write` in prelude.lua takes it."""
     task, lane_key = job.task, job.lane_key
     fields: list[Word] = ["args", job.args]
-    if job.headers or job.tags or job.shape or job.version != ENVELOPE_VERSION:
+    if job.headers:
         fields += ("about", codec.encode(About(job.headers, job.tags, job.shape, job.version)))
+    elif job.tags or job.shape or job.version != ENVELOPE_VERSION:
+        fields += ("about", _about(job.tags, job.shape, job.version))
     if job.priority:
         fields += ("priority", job.priority)
     if job.key is not None:
@@ -62,6 +65,12 @@ def of_job(job: NewJob) -> list[Word]:
         len(fields),
         *fields,
     ]
+
+
+@functools.lru_cache(1000)
+def _about(tags: tuple[str, ...], shape: str, version: int) -> bytes:
+    """The same for most jobs of a task."""
+    return codec.encode(About({}, tags, shape, version))
 
 
 def of_limits(jobs: Sequence[NewJob], limits: Mapping[str, Queue]) -> list[Word]:

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Jobs that match, newest first.
--- ARGV: number of fields, those (the first four: state, queue, task, about), order to begin below or "+inf", most to find,
+-- ARGV: number of fields, those, order to begin below or "+inf", most to find,
 --       most to look at, queue or "", task or "", tag or "", [states]... ("any" for all)
 -- Returns {rows of {id, the fields, order}, order of the last job looked at, or 0 at the end}.
 
@@ -24,23 +24,93 @@ local function has_tag(about)
   return false
 end
 
-local rows, looked, last = {}, 0, 0
+local rows = {}
+
+local function look(id, order)
+  local key = P .. 'job:' .. id
+  local job = call('HMGET', key, 'state', 'queue', 'task', 'about')
+  if
+    job[1]
+    and (states.any or states[job[1]])
+    and (queue == '' or job[2] == queue)
+    and (task == '' or (job[3] or task_of(id)) == task)
+    and (tag == '' or has_tag(job[4]))
+  then
+    rows[#rows + 1] = { id, call('HMGET', key, unpack(ARGV, 2, n + 1)), order }
+  end
+end
+
+-- The jobs of some states by the structures of those states, where these are few: nil if they are not.
+local FEW = 5000
+
+local function those_few()
+  local keys, size = {}, 0
+  local function consider(command, key)
+    size = size + call(command, key)
+    keys[#keys + 1] = { command, key }
+    return size <= FEW
+  end
+  if states.any or (states.scheduled and not consider('ZCARD', P .. 'scheduled')) then
+    return nil
+  end
+  if states.running then
+    for _, worker in ipairs(call('ZRANGE', P .. 'workers', 0, 999)) do
+      if not consider('HLEN', P .. 'running:' .. worker) then
+        return nil
+      end
+    end
+  end
+  for _, name in ipairs(queue ~= '' and { queue } or queues()) do
+    if
+      ((states.succeeded or states.cancelled) and not consider('ZCARD', P .. 'done:' .. name))
+      or (states.dead and not consider('ZCARD', P .. 'dead:' .. name))
+    then
+      return nil
+    end
+    if states.queued then
+      for _, lane in ipairs(call('ZRANGE', P .. 'lanes:' .. name, 0, 999)) do
+        if not consider('ZCARD', P .. 'lane:' .. name .. ':' .. lane) then
+          return nil
+        end
+      end
+    end
+  end
+  local jobs = {}
+  for _, key in ipairs(keys) do
+    local ids = key[1] == 'HLEN' and call('HKEYS', key[2]) or call('ZRANGE', key[2], 0, FEW)
+    for i = 1, #ids do
+      local id = key[1] == 'HLEN' and id_of(ids[i]) or ids[i]
+      jobs[#jobs + 1] = { id, order_of(id) or 0 }
+    end
+  end
+  table.sort(jobs, function(one, other)
+    return one[2] > other[2]
+  end)
+  return jobs
+end
+
+local few = those_few()
+if few then
+  local top = below == '+inf' and math.huge or tonumber(below)
+  for _, job in ipairs(few) do
+    if job[2] < top then
+      look(job[1], job[2])
+      if #rows == most then
+        return { rows, job[2] }
+      end
+    end
+  end
+  return { rows, 0 }
+end
+
+local looked, last = 0, 0
 while looked < looks do
   local part = call('ZRANGE', P .. 'jobs', '(' .. below, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 100, 'WITHSCORES')
   for i = 1, #part, 2 do
-    local id = part[i]
-    local job = call('HMGET', P .. 'job:' .. id, unpack(ARGV, 2, n + 1))
     looked, last, below = looked + 1, tonumber(part[i + 1]), part[i + 1]
-    if
-      (states.any or states[job[1]])
-      and (queue == '' or job[2] == queue)
-      and (task == '' or (job[3] or task_of(id)) == task)
-      and (tag == '' or has_tag(job[4]))
-    then
-      rows[#rows + 1] = { id, job, last }
-      if #rows == most then
-        return { rows, last }
-      end
+    look(part[i], last)
+    if #rows == most then
+      return { rows, last }
     end
   end
   if #part < 200 then

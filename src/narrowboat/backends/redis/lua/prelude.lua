@@ -2,6 +2,8 @@
 --
 -- KEYS[1] is the prefix of the namespace, such as "nb:{nb}:"; all keys begin with it, and so are in one slot of a cluster.
 -- A job is in exactly one structure for each state: a lane, `scheduled`, `running:<worker>`, `done:<queue>`, `dead:<queue>`.
+-- The first thing that a verb writes is one that only its own users may write (see acl.py): who may not is refused before
+-- anything was changed.
 -- What a verb changes in sorted sets and counts is gathered, and written by `finish`: a command for many jobs costs little
 -- more than one for a single job. Its hash is written at once, so that whoever looks at it later in a script sees it.
 
@@ -299,13 +301,20 @@ local function id_of(claim)
   return string.match(claim, '^%d+ (.*)$')
 end
 
+-- Padded: one value of more than 64 bytes makes the hash a table; with short ones only, Redis keeps up to 512 of them in a
+-- list, which it searches from the beginning.
+local function claim_value(step, start, queue)
+  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue)
+end
+
 local function parts_of(value)
-  return string.match(value, '^(%d+) (%S+) (.*)$')
+  return string.match(value, '^(%d+) (%S+) (.-) *$')
 end
 
 -- Give back claims of a worker, those of the oldest jobs first.
 local function give_back(worker, claims, now)
   local jobs = {}
+  put('HDEL', P .. 'running:' .. worker, claims)
   for _, claim in ipairs(claims) do
     local id = id_of(claim)
     jobs[#jobs + 1] = { id = id, order = order_of(id) }
@@ -316,7 +325,6 @@ local function give_back(worker, claims, now)
   for _, job in ipairs(jobs) do
     release(job.id, worker, 'queued', 0, now)
   end
-  put('HDEL', P .. 'running:' .. worker, claims)
 end
 
 -- The other job that keeps a key from one that asks for it. key_for: "waiting", "active", or seconds after success.

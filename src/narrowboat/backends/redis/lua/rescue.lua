@@ -41,7 +41,7 @@ for _, worker in ipairs(lost) do
     rows[#rows + 1] = row
     call('HDEL', theirs, claims[i])
     -- The rescuer has surely heard of this claim when it has heard the reply to its next step.
-    call('HSET', mine, token .. ' ' .. id, (tonumber(seq) + 1) .. ' ? ' .. job[2])
+    call('HSET', mine, token .. ' ' .. id, claim_value(tonumber(seq) + 1, '?', job[2]))
     call('HSET', key, 'holder', rescuer, 'revision', revision())
     if job[5] then
       call('SREM', P .. 'cancelling:' .. worker, id)

@@ -15,7 +15,7 @@ for i = 4, #ARGV do
   local is_ended = job[1] == 'dead' or job[1] == 'cancelled'
   if is_ended and not (job[7] and key_holder(id, task, job[7], 'active', now)) then
     local queue, priority = change.queue or job[2], change.priority or tonumber(job[6] or 0)
-    remove(P .. (job[1] == 'dead' and 'dead:' or 'done:') .. job[2], id)
+    call('ZREM', P .. (job[1] == 'dead' and 'dead:' or 'done:') .. job[2], id)
     count(job[1], job[2], -1)
     -- stylua: ignore
     call('HDEL', key, 'errors', 'crashes', 'snoozes', 'started_at', 'finished_at', 'progress', 'reason', 'result')

@@ -58,6 +58,7 @@ end
 
 local now = clock(ARGV[1])
 local now_text = text_of(now)
+call('HSET', me, 'seq', seq, 'seen_at', now_text)
 local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
 local n_settled, n_started, n_reports, n_wants =
   tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -206,7 +207,7 @@ for i = started, reports - 1, 2 do
     call('HSET', P .. 'job:' .. id, 'revision', revision())
     local step, began, queue = parts_of(held[claim])
     if began == '-' then
-      call('HSET', mine, claim, step .. ' ' .. now_text .. ' ' .. queue)
+      call('HSET', mine, claim, claim_value(step, now_text, queue))
     end
     changed[#changed + 1] = id
   end
@@ -239,7 +240,7 @@ end
 local function serve(queue, lane, class, n)
   local key = P .. 'lane:' .. queue .. ':' .. lane
   local popped = call('ZPOPMIN', key, n)
-  local taken, back, value = 0, {}, ARGV[3] .. ' - ' .. queue
+  local taken, back, value = 0, {}, claim_value(ARGV[3], '-', queue)
   local group = { queue, task_of_lane(lane), 100 - class / SPAN }
   for i = 1, #popped, 2 do
     local score = tonumber(popped[i + 1])
@@ -286,9 +287,13 @@ local function meet(queue, tasks, left)
       end
     end
     local lane = table.remove(line, 1)
-    local class = lane[1] - lane[1] % SPAN
+    local class, n, at = lane[1] - lane[1] % SPAN, 0, nil
     local is_alone = (#line == 0 and not is_cut) or (#line > 0 and line[1][1] >= class + SPAN)
-    local n, at = serve(queue, lane[2], class, math.min(left - taken, is_alone and 1000 or TURN))
+    if is_open(queue, task_of_lane(lane[2])) then
+      n, at = serve(queue, lane[2], class, math.min(left - taken, is_alone and 1000 or TURN))
+    else -- users who may enqueue can write the index, but not open gates with it
+      call('ZREM', P .. 'open:' .. queue, lane[2])
+    end
     taken = taken + n
     if at and (not is_cut or (#line > 0 and at < line[#line][1])) then
       local place = 1
@@ -338,6 +343,5 @@ if n_wants > 0 then
 end
 put('HDEL', mine, gone) -- after the new ones, so that the hash need not be made anew
 finish()
--- stylua: ignore
-call('HSET', me, 'seq', seq, 'seen_at', now, 'reply', more .. ' ' .. first .. ' ' .. last .. ' ' .. table.concat(refused, ' '))
+call('HSET', me, 'reply', more .. ' ' .. first .. ' ' .. last .. ' ' .. table.concat(refused, ' '))
 return { refused, groups, #cancelled > 0 and call('SMEMBERS', P .. 'cancelling:' .. worker) or cancelled, more }
