@@ -21,6 +21,7 @@ COMMANDS = {
     "queues": "Show every queue in numbers.",
     "needs": "Show what each task of an app may touch.",
     "doctor": "Say what the sandbox enforces on this machine.",
+    "migrate": "Bring the tables in PostgreSQL up to date.",
     "health": "Say how the workers on this machine are.",
     "config": "Show every setting and where it comes from.",
     "completion": "Print a completion script for a shell.",
