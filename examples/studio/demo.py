@@ -238,7 +238,7 @@ def start(name: str, command: list[str], url: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "NARROWBOAT_URL": url},
+            env={"NARROWBOAT_FILES": f"file://{DATA / 'files'}", **os.environ, "NARROWBOAT_URL": url},
             start_new_session=True,
         )
 
