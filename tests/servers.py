@@ -15,6 +15,7 @@ PROGRAMS = {  # name -> package
     "ip": "iproute2",
     "redis-server": "redis-server",
 }
+PROGRAMS_BY_FOLDER = {"/usr/lib/postgresql": "postgresql"}  # Debian's are not on the path
 WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users
 LIBRARIES = {"MagickWand-6.Q16": "libmagickwand-6.q16-6"}
 FILES = {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
@@ -23,6 +24,7 @@ FILES = {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
 def main() -> None:
     """Install what is missing; a machine where that is not allowed skips those tests by name."""
     missing = [package for name, package in PROGRAMS.items() if shutil.which(name, path=WHERE) is None]
+    missing += [package for path, package in PROGRAMS_BY_FOLDER.items() if not any(Path(path).glob("*/bin/initdb"))]
     missing += [package for name, package in LIBRARIES.items() if find_library(name) is None]
     missing += [package for path, package in FILES.items() if not Path(path).exists()]
     if not missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from narrowboat.backends.urls import open_backend  # noqa: E402
 from narrowboat.core.errors import ConfigError  # noqa: E402
 from narrowboat.core.job import NewJob  # noqa: E402
 from narrowboat.testing.conformance import BackendConformance, run  # noqa: E402
+from tests.support import postgres_server  # noqa: E402
 from tests.support.servers import shared_redis  # noqa: E402
 
 
@@ -43,6 +45,22 @@ class TestSQLite(BackendConformance):
         from narrowboat.backends.sqlite import SQLiteBackend
 
         return SQLiteBackend(path)
+
+
+class TestPostgres(BackendConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
+        self._server = postgres_server.shared_server()
+        self._schemas: list[str] = []
+        yield
+        postgres_server.drop(self._server, self._schemas)
+
+    def make_backend(self) -> Backend:
+        self._schemas.append(postgres_server.new_schema())
+        return open_backend(f"{self._server.url}&schema={self._schemas[-1]}")
+
+    def reopen(self, backend: Backend) -> Backend:
+        return open_backend(backend.location)
 
 
 class TestRedis(BackendConformance):

@@ -40,6 +40,7 @@ from narrowboat.core.outcome import ErrorInfo
 from narrowboat.core.queue import Queue
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+from tests.support import postgres_server
 from tests.support.servers import shared_redis
 
 TASKS, QUEUES, WORKERS, KEYS = ("t.a", "t.b"), ("q", "r"), ("w0", "w1", "w2"), ("k", "l")
@@ -473,6 +474,18 @@ class SQLiteAgrees(BackendsAgree):
         shutil.rmtree(self.folder)
 
 
+class PostgresAgrees(BackendsAgree):
+    """PostgreSQL, in one schema that is emptied after each example."""
+
+    def open_real(self) -> Backend:
+        from narrowboat.backends.urls import open_backend
+
+        return open_backend(f"{postgres_server.shared_server().url}&schema=agree&listen=no")
+
+    def clear_up(self) -> None:
+        postgres_server.empty(postgres_server.shared_server(), "agree")
+
+
 class RedisAgrees(BackendsAgree):
     """Redis, in one namespace that is emptied after each example."""
 
@@ -502,4 +515,5 @@ def agreeing(machine: type[BackendsAgree], examples: int = 250) -> type[TestCase
 
 
 TestSQLiteAgrees = agreeing(SQLiteAgrees)
+TestPostgresAgrees = agreeing(PostgresAgrees, examples=150)
 TestRedisAgrees = agreeing(RedisAgrees)

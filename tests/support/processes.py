@@ -170,6 +170,12 @@ def named_below(pid: int, name: str) -> list[int]:
     return sorted(found)
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that it has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:

@@ -16,6 +16,8 @@ FILES_VARIABLE = "NARROWBOAT_FILES"
 _MODULES = {
     "sqlite": "narrowboat.backends.sqlite",
     "memory": "narrowboat.backends.memory",
+    "postgresql": "narrowboat.backends.postgres",
+    "postgres": "narrowboat.backends.postgres",
     "redis": "narrowboat.backends.redis",
     "rediss": "narrowboat.backends.redis",
     "unix": "narrowboat.backends.redis",

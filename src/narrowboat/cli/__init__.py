@@ -22,6 +22,7 @@ COMMANDS = {
     "needs": "Show what each task of an app may touch.",
     "doctor": "Say what the sandbox enforces on this machine.",
     "acl": "Print users for a Redis server, each with no more than it needs.",
+    "migrate": "Bring the tables in PostgreSQL up to date.",
     "health": "Say how the workers on this machine are.",
     "config": "Show every setting and where it comes from.",
     "completion": "Print a completion script for a shell.",

@@ -15,6 +15,7 @@ from .mail import CancelsAsked, Extend, Renewed, Requests, Rescued
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
 PURGE_FOR_S = 0.5  # at a time
+FEW = 4  # workers that look so often; more of them look more seldom, so that a fleet costs what a few do
 
 
 class Heartbeat(Service):
@@ -26,7 +27,9 @@ class Heartbeat(Service):
         self._retention = retention
         self._look_every_s = min(NEIGHBOURS_EVERY_S, link.info.lease_s / 6)
         self._cancels = 0
+        self._fleet = 1.0  # how many times as many as FEW there are
         self._next_purge = time.monotonic() + PURGE_EVERY_S * random.random()
+        self._next_look = 0.0
 
     def serve(self) -> None:
         """Between looks, sleep in the backend until a cancel is asked for."""
@@ -34,7 +37,9 @@ class Heartbeat(Service):
         while not link.is_closed.is_set():
             if not self._extend_as_asked():
                 return
-            self._rescue()
+            if time.monotonic() >= self._next_look:
+                self._rescue()
+                self._next_look = time.monotonic() + self._look_every_s * self._fleet * (0.75 + random.random() / 2)
             self._purge()
             woken = link.until_done(
                 "wait", lambda: link.backend.wait(link.info.id, (), self._look_every_s, cancels=self._cancels)
@@ -76,9 +81,14 @@ class Heartbeat(Service):
         """
         link = self.link
         try:
-            others = [worker for worker in link.backend.workers() if worker.info.id != link.info.id]
+            workers = link.backend.workers()
+            self._fleet = max(1.0, len(workers) / FEW)
+            others = [worker for worker in workers if worker.info.id != link.info.id]
             dead = [worker.info.id for worker in others if is_gone(worker.info)]
-            if dead or (others and link.contact.lasted_s() >= link.info.lease_s):
+            # By the backend's own clock, which is not told here: someone was seen after the end of another's lease.
+            latest = max((worker.seen_at for worker in workers), default=0.0)
+            is_any_over = any(worker.lease_until < latest for worker in others)
+            if dead or (is_any_over and link.contact.lasted_s() >= link.info.lease_s):
                 claims = link.backend.rescue(link.info.id, dead=dead)
                 if claims:
                     link.mailbox.post(Rescued(claims))
@@ -97,6 +107,6 @@ class Heartbeat(Service):
             while is_full := self.link.backend.purge(self._retention, limit=1000) >= 1000:
                 if time.monotonic() > until or self.link.is_closed.is_set():
                     break
-            self._next_purge = time.monotonic() + (1.0 if is_full else PURGE_EVERY_S)
+            self._next_purge = time.monotonic() + (1.0 if is_full else PURGE_EVERY_S * self._fleet)
         except BackendUnavailable as error:
             self.link.contact.lost("purge", error)

@@ -1,0 +1,398 @@
+"""The verbs of the port, each one statement to the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.types.numeric import Int8
+
+from ...core import codec
+from ...core.errors import ConfigError
+from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
+from ...core.queue import ENDS, Over, Queue, Tally, full
+from ...core.states import State
+from ...core.task import Manifest, TaskSpec
+from ..base import (
+    NO_LIMITS,
+    PLACES,
+    Backend,
+    Capabilities,
+    Change,
+    ClaimRef,
+    Extended,
+    Filter,
+    Gate,
+    Page,
+    QueueStats,
+    Retention,
+    Step,
+    StepReply,
+    Wakeup,
+    Want,
+    WorkerInfo,
+    WorkerView,
+)
+from .address import Address
+from .bells import EVERY_QUEUE, JOBS, Bells, Limiter, cancel_bell, queue_bell
+from .ear import Ear
+from .messages import Jobs, parts_of, progress_of, started_of, wants_of, without_nul
+from .pool import Line, Pool
+from .queries import Queries
+from .rows import claim_of, job_of, stats_of, summary_of
+from .sleep import Look, Waits, watch
+
+_info = msgspec.json.Decoder(WorkerInfo)
+_spec = msgspec.json.Decoder(TaskSpec)
+_NEWEST = 1 << 62
+PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
+HINT_S = 0.02  # between two hints of one kind from one process
+Row = tuple[Any, ...]
+
+
+class PostgresBackend(Backend):
+    """Jobs in a schema of a PostgreSQL database, which is made if it is not there.
+
+    Raises BackendUnavailable, ConfigError, SchemaTooNew.
+    """
+
+    capabilities = Capabilities(name="PostgreSQL", has_transactional_enqueue=True)
+
+    def __init__(self, address: Address) -> None:
+        self.location, self.url = address.location, address.conninfo
+        self._sql = Queries(address.schema)
+        self._pool = Pool(address, self._sql)
+        self._bells = Bells()
+        self._waits = Waits(self._bells)
+        self._hints = Limiter(HINT_S)
+        self._ear = Ear(self._pool, address.schema, self._bells, self._tell) if address.is_listening else None
+        try:
+            self._pool.run(lambda _: None)  # says at once what is wrong
+        except BaseException:
+            self.close()
+            raise
+
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob],
+        into: Any = None,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+    ) -> list[Enqueued]:
+        """See Backend. `into`: a psycopg.Connection to the same database, in a transaction of yours."""
+        if not jobs:
+            return []
+        wanted = Jobs.of(jobs)
+        limited = sorted({job.queue for job in jobs if job.queue in limits})
+        was_lost = False
+
+        def write(line: Line) -> Row | Over:
+            nonlocal was_lost
+            try:
+                if limited:
+                    return self._enqueue_within(line, jobs, wanted, limits, limited, now)
+                return self._enqueue(line, wanted, now, is_alone=True)
+            except psycopg.OperationalError:
+                was_lost = True
+                raise
+
+        if into is not None:
+            raise ConfigError("into= is not supported yet")
+        written = self._pool.run(write)
+        if isinstance(written, Over):
+            moment = self._pool.run(lambda line: _one(line.execute(self._sql("clock"), {"now": now}))[0])
+            raise full(written, self.ended(written.queue.name, ENDS), moment)
+        places, ids, rings = written
+        self._tell_of(rings)
+        answers = [Enqueued(job.id, True) for job in jobs]
+        for place, there in zip(places or (), ids or (), strict=True):
+            # After a lost reply, what is there by this id is what this very call has written.
+            answers[place - 1] = Enqueued(there, was_lost and there == jobs[place - 1].id)
+        return answers
+
+    def step(self, step: Step, now: float | None = None) -> StepReply:
+        """See Backend."""
+        named = {
+            "worker": step.worker,
+            "seq": Int8(step.seq),
+            "parts": parts_of(step),
+            "started": started_of(step.started),
+            "progress": progress_of(step.progress),
+            "wants": wants_of(step.wants),
+            "most": step.most,
+            "room": step.room,
+            "now": now,
+        }
+        rows = self._rows("step", named)
+        refused, cancelled, more, rings = rows[-1][14:]
+        claimed = tuple(map(claim_of, rows[:-1]))
+        if claimed:
+            self._waits.holds(step.worker)
+        self._tell_of(rings)
+        return StepReply(refused=tuple(refused or ()), claimed=claimed, cancelled=tuple(cancelled or ()), more=more)
+
+    def extend(self, worker: str, seq: int, claims: Sequence[ClaimRef], now: float | None = None) -> Extended:
+        """See Backend."""
+        ids, tokens = [claim.id for claim in claims], [claim.token for claim in claims]
+        named = {"worker": worker, "seq": Int8(seq), "ids": ids, "tokens": tokens, "now": now}
+        lost, cancelled, rings = self._row("extend", named)
+        self._tell_of(rings)
+        return Extended(lost=tuple(lost or ()), cancelled=tuple(cancelled or ()))
+
+    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+        """See Backend."""
+        named = {"worker": worker, "limit": limit, "dead": list(dead), "now": now}
+        claims = [claim_of(row, started=row[14], lost_worker=row[15]) for row in self._rows("rescue", named)]
+        if claims:
+            self._waits.holds(worker)
+            self._bells.ring(JOBS)
+        return claims
+
+    def wait(
+        self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
+    ) -> Wakeup:
+        """See Backend."""
+        began, named = time.monotonic(), {"worker": worker, "wants": wants_of(wants)}
+
+        def look() -> Look:
+            moment = None if now is None else now + time.monotonic() - began
+            has_work, asked, next_in_s, holds, workers = self._row("look", {**named, "now": moment})
+            return Look(has_work, asked, inf if next_in_s is None else next_in_s, holds, workers)
+
+        if self._ear is not None:
+            self._ear.start()
+        return self._waits.wait(worker, wants, timeout_s, cancels, self._hears, look)
+
+    def rouse(self, name: str) -> None:
+        """See Backend."""
+        self._bells.call(name)
+
+    def watch(
+        self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None, watcher: str = ""
+    ) -> list[JobSummary]:
+        """See Backend."""
+        named = {"ids": list(revisions), "revisions": list(revisions.values())}
+
+        def look() -> list[JobSummary]:
+            return [summary_of(row) for row in self._rows("watch", named)]
+
+        return watch(self._bells, watcher, timeout_s, look, is_for_nothing=not revisions)
+
+    def get(self, ids: Sequence[str], now: float | None = None) -> list[Job | None]:
+        """See Backend."""
+        if not ids:
+            return []
+        found = {row[1]: job_of(row) for row in self._rows("get", {"ids": sorted(set(ids))})}
+        return [found.get(id_) for id_ in ids]
+
+    def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
+        """See Backend."""
+        named = {
+            "after": _NEWEST if after is None else _cursor(after),
+            "states": None if filter.states is None else sorted(filter.states),
+            "task": filter.task,
+            "queue": filter.queue,
+            "tag": filter.tag,
+            "limit": limit + 1,
+        }
+        rows = self._rows("find", named)
+        is_last = len(rows) <= limit
+        rows = rows[:limit]
+        return Page(jobs=tuple(map(summary_of, rows)), next=None if is_last else str(rows[-1][0]))
+
+    def find_key(self, task: str, key: str) -> str | None:
+        """See Backend."""
+        rows = self._rows("find_key", {"task": task, "key": key})
+        return rows[0][0] if rows else None
+
+    def places(self, ids: Sequence[str], most: int = PLACES, now: float | None = None) -> list[int | None]:
+        """See Backend."""
+        found = dict(self._rows("places", {"ids": sorted(set(ids)), "most": most})) if ids else {}
+        return [found.get(id_) for id_ in ids]
+
+    def ended(self, queue: str, limit: int = 100, now: float | None = None) -> list[Ended]:
+        """See Backend."""
+        rows = self._rows("ended", {"queue": queue, "limit": limit, "looked": limit + PASSED_OVER})
+        return [
+            Ended(task=task, started_at=started_at, finished_at=finished_at, state=State(state))
+            for task, started_at, finished_at, state in rows
+        ]
+
+    def cancel(self, ids: Sequence[str], reason: str = "", now: float | None = None) -> list[State | None]:
+        """See Backend."""
+        if not ids:
+            return []
+        states, workers = self._row("cancel", {"ids": list(ids), "reason": without_nul(reason), "now": now})
+        self._bells.ring(JOBS)
+        self._hint({cancel_bell(worker) for worker in workers or ()})
+        return [None if state is None else State(state) for state in states]
+
+    def retry(self, ids: Sequence[str], change: Change | None = None, now: float | None = None) -> list[bool]:
+        """See Backend."""
+        change = change or Change()
+        named = {
+            "ids": list(ids),
+            "args": None if change.args is None else change.args.decode(),
+            "queue": change.queue,
+            "priority": change.priority,
+            "delay_s": change.delay_s,
+            "now": now,
+        }
+        if not ids:
+            return []
+        retried, rings = self._row("retry", named, is_repeatable=False)
+        self._tell_of(rings)
+        return retried
+
+    def gates(self, now: float | None = None) -> list[Gate]:
+        """See Backend."""
+        return [
+            Gate(scope=scope, kind=kind, reason=reason, until=until, since=since)
+            for scope, kind, reason, until, since in self._rows("gates", {"now": now})
+        ]
+
+    def shut(self, gate: Gate, now: float | None = None) -> None:
+        """See Backend."""
+        self._row("shut", {**msgspec.structs.asdict(gate), "reason": without_nul(gate.reason), "now": now})
+
+    def open(self, scope: str, now: float | None = None) -> bool:
+        """See Backend."""
+        was_shut: bool = self._row("open_gate", {"scope": scope, "now": now}, is_repeatable=False)[0]
+        self._hint({EVERY_QUEUE})
+        return was_shut
+
+    def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
+        """See Backend."""
+        specs = manifest.by_name()
+        named = {
+            "worker": worker.id,
+            "info": codec.encode(worker).decode(),
+            "lease_s": worker.lease_s,
+            "tasks": list(specs),
+            "specs": [codec.encode(spec).decode() for spec in specs.values()],
+            "now": now,
+        }
+        self._row("publish", named)
+
+    def leave(self, worker: str, now: float | None = None) -> None:
+        """See Backend."""
+        self._tell_of(self._row("leave", {"worker": worker, "now": now})[0])
+
+    def workers(self, now: float | None = None) -> list[WorkerView]:
+        """See Backend."""
+        return [
+            WorkerView(
+                info=_info.decode(info), tasks=tuple(tasks), seen_at=seen_at, lease_until=lease_until, running=running
+            )
+            for info, tasks, seen_at, lease_until, running in self._rows("workers", {})
+        ]
+
+    def published(self, names: Sequence[str] | None = None) -> dict[str, TaskSpec]:
+        """See Backend."""
+        rows = self._rows("published", {"tasks": None if names is None else list(names)})
+        return {task: _spec.decode(spec) for task, spec in rows}
+
+    def stats(self, now: float | None = None) -> list[QueueStats]:
+        """See Backend."""
+        return stats_of(self._row("stats", {"now": now}))
+
+    def purge(self, retention: Retention, limit: int = 1000, now: float | None = None) -> int:
+        """See Backend."""
+        named = {**msgspec.structs.asdict(retention), "limit": limit, "now": now}
+        return self._row("purge", named, is_repeatable=False)[0]
+
+    def audit(self) -> list[str]:
+        """See Backend."""
+        return [row[0] for row in self._rows("audit", {})]
+
+    def close(self) -> None:
+        """See Backend."""
+        self._bells.close()
+        if self._ear is not None:
+            self._ear.close()
+        self._pool.close()
+
+    def _rows(self, name: str, named: Mapping[str, Any], *, is_repeatable: bool = True) -> list[Row]:
+        text = self._sql(name)
+        return self._pool.run(
+            lambda line: line.execute(text, named, binary=True).fetchall(), is_repeatable=is_repeatable
+        )
+
+    def _row(self, name: str, named: Mapping[str, Any], *, is_repeatable: bool = True) -> Row:
+        return self._rows(name, named, is_repeatable=is_repeatable)[0]
+
+    def _enqueue(self, line: psycopg.Connection[Any], wanted: Jobs, now: float | None, *, is_alone: bool) -> Row:
+        named = {**wanted.parameters(), "now": now, "is_alone": is_alone}
+        return _one(line.execute(self._sql("enqueue"), named, binary=True))
+
+    def _enqueue_within(
+        self,
+        line: psycopg.Connection[Any],
+        jobs: Sequence[NewJob],
+        wanted: Jobs,
+        limits: Mapping[str, Queue],
+        limited: list[str],
+        now: float | None,
+    ) -> Row | Over:
+        """Write jobs, or none and the limit that they would go past. Only one at a time does so for a queue."""
+
+        def count(name: str, **named: Any) -> int:
+            return _one(line.execute(self._sql(name), named))[0]
+
+        def count_own(queue: str, client: str, most: int) -> int:
+            return count("waiting_own", queue=queue, client=client, most=most)
+
+        with line.transaction() as within:
+            line.execute(self._sql("waiting_lock"), {"queues": limited})
+            waiting = {queue: count("waiting", queue=queue) for queue in limited}
+            askers = dict.fromkeys((job.queue, job.client) for job in jobs if job.client and job.queue in limits)
+            mosts = {asker: limits[asker[0]].waiting_per_client for asker in askers}
+            own = {asker: count_own(*asker, most) for asker, most in mosts.items() if most is not None}
+            row = self._enqueue(line, wanted, now, is_alone=False)
+            tally = Tally(limits, waiting.__getitem__, lambda queue, client, _: own[queue, client])
+            there: set[int] = set(row[0] or ())
+            for place, job in enumerate(jobs, 1):
+                if place not in there:
+                    tally.add(job)
+            over = tally.over()
+            if over is not None:
+                raise psycopg.Rollback(within)
+            return row
+        return over
+
+    def _hears(self) -> bool:
+        return self._ear is not None and self._ear.hears
+
+    def _tell_of(self, queues: Sequence[str] | None) -> None:
+        """These queues have work again; and in any case jobs have changed."""
+        self._bells.ring(JOBS)
+        if queues:
+            self._hint({queue_bell(queue) for queue in queues if queue})
+
+    def _hint(self, bells: set[str]) -> None:
+        """Wake the sleepers of this process, and those of others, but not too often."""
+        for bell in bells:
+            self._bells.ring(bell)
+        may = self._hints.passes(bells)
+        if may and self._ear is not None:
+            try:
+                self._tell(may)
+            except Exception:  # noqa: BLE001 - a hint; whoever misses it looks by itself
+                pass
+
+    def _tell(self, bells: list[str]) -> None:
+        self._rows("ring", {"channel": self._sql.schema, "bells": bells})
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Row:
+    row = cursor.fetchone()
+    assert row is not None
+    return row
+
+
+def _cursor(text: str) -> int:
+    return int(text) if text.isdigit() else 0

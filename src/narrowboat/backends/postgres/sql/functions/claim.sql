@@ -1,0 +1,75 @@
+-- claim(worker, worker_id, step, queue, tasks, most): claim at most so many jobs of these tasks, none of which is gated;
+-- returns how many. Best rank first, then lanes in turn, 16 jobs a turn, oldest first. Waits for nobody: what others
+-- are claiming is passed over.
+CREATE OR REPLACE FUNCTION narrowboat.claim(
+    p_worker integer, p_worker_id text, p_step bigint, p_queue text, p_tasks text[], p_most integer
+) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    missing integer := p_most;
+    passed integer[] := '{}';
+    lanes integer[];
+    ranks smallint[];
+    n integer;
+    taken integer;
+    newest bigint;
+    head smallint;
+    is_sure boolean;
+BEGIN
+    WHILE missing > 0 LOOP
+        SELECT array_agg(id), array_agg(rank) INTO lanes, ranks FROM (
+            SELECT id, rank FROM narrowboat.lane
+            WHERE queue = p_queue AND rank IS NOT NULL AND task = ANY (p_tasks) AND id <> ALL (passed)
+            ORDER BY queue, rank, turn LIMIT 2
+        ) AS best;
+        EXIT WHEN lanes IS NULL;
+        n := CASE WHEN lanes[2] IS NULL OR ranks[2] > ranks[1] THEN missing ELSE least(missing, 16) END;
+        is_sure := true;
+        LOOP
+            WITH picked AS MATERIALIZED (
+                SELECT ord FROM narrowboat.queued WHERE lane = lanes[1] AND rank = ranks[1] ORDER BY lane, rank, ord LIMIT n
+                FOR UPDATE SKIP LOCKED
+            ), gone AS (
+                DELETE FROM narrowboat.queued AS q USING picked WHERE q.ord = picked.ord
+                RETURNING q.ord, q.revision, q.errors, q.crashes, q.snoozes, q.queue
+            ), held AS (
+                INSERT INTO narrowboat.running (ord, token, step, worker, revision, errors, crashes, snoozes, id, queue, ran_by)
+                SELECT ord, nextval('narrowboat.token'), p_step, p_worker, revision + 1, errors, crashes, snoozes, id,
+                       queue, p_worker_id
+                FROM (SELECT gone.*, job.id FROM gone JOIN narrowboat.job ON job.ord = gone.ord ORDER BY gone.ord) AS ordered
+                RETURNING ord
+            )
+            SELECT count(*), max(ord) INTO taken, newest FROM held;
+            EXIT WHEN taken > 0;
+            head := narrowboat.look_at_head(lanes[1]);
+            EXIT WHEN head IS NULL OR head = ranks[1] OR NOT is_sure;
+            -- The lane has no job of this rank. If it could be noted, another lane may be better; else somebody is just
+            -- putting jobs into it, perhaps for long, and its best job is taken though a better one may come.
+            EXIT WHEN (SELECT rank FROM narrowboat.lane WHERE id = lanes[1]) IS DISTINCT FROM ranks[1];
+            ranks[1] := head;
+            is_sure := false;
+        END LOOP;
+        IF taken = 0 THEN
+            IF head IS NULL OR head = ranks[1] OR NOT is_sure THEN
+                passed := passed || lanes[1];
+            END IF;
+            CONTINUE;
+        END IF;
+        missing := missing - taken;
+        IF taken < n OR NOT EXISTS (SELECT FROM narrowboat.queued
+                                    WHERE lane = lanes[1] AND rank = ranks[1] AND ord > newest) THEN
+            PERFORM narrowboat.look_at_head(lanes[1]);
+        END IF;
+        -- Its turn is over, which matters only beside other lanes; whoever holds the row is giving it another turn anyway.
+        IF EXISTS (SELECT FROM narrowboat.lane WHERE queue = p_queue AND rank IS NOT NULL AND id <> lanes[1]) THEN
+            PERFORM FROM narrowboat.lane WHERE id = lanes[1] FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                UPDATE narrowboat.lane SET turn = nextval('narrowboat.turn') WHERE id = lanes[1];
+            END IF;
+        END IF;
+    END LOOP;
+    IF missing < p_most THEN
+        INSERT INTO narrowboat.tally (queue, queued, running) VALUES (p_queue, missing - p_most, p_most - missing);
+    END IF;
+    RETURN p_most - missing;
+END $$;

@@ -1,0 +1,2 @@
+-- The time.
+SELECT narrowboat.clock(%(now)s)

@@ -1,0 +1,8 @@
+-- Jobs, newest first, before `after`; each filter may be NULL.
+SELECT * FROM narrowboat.summary
+WHERE ord < %(after)s
+  AND (%(states)s::text[] IS NULL OR state = ANY (%(states)s))
+  AND (%(task)s::text IS NULL OR task = %(task)s)
+  AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+  AND (%(tag)s::text IS NULL OR tags::jsonb ? %(tag)s)
+ORDER BY ord DESC LIMIT %(limit)s

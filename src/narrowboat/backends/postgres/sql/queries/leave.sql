@@ -1,0 +1,2 @@
+-- See functions/leave.sql.
+SELECT narrowboat.leave(%(worker)s, %(now)s)

@@ -1,0 +1,303 @@
+"""What is PostgreSQL's own: its URL, its schema, its migrations, its hints, and what it cannot keep."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
+from narrowboat.backends.postgres import Migration, PostgresBackend, schema
+from narrowboat.backends.postgres.address import Address
+from narrowboat.backends.urls import open_backend
+from narrowboat.core.decide import Settlement
+from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew, UnsupportedByBackend
+from narrowboat.core.ids import new_job_id
+from narrowboat.core.job import NewJob
+from narrowboat.core.states import State
+from narrowboat.core.task import Manifest, TaskSpec
+from tests.support.postgres_server import PostgresServer, drop, new_schema, shared_server
+from tests.support.processes import wait_for
+
+Open = Callable[..., PostgresBackend]
+TASK = "t.a"
+
+
+@pytest.fixture
+def server() -> PostgresServer:
+    return shared_server()
+
+
+@pytest.fixture
+def place(server: PostgresServer) -> Iterator[str]:
+    """A URL with a schema of its own."""
+    name = new_schema()
+    yield f"{server.url}&schema={name}"
+    drop(server, [name])
+
+
+@pytest.fixture
+def opened(place: str) -> Iterator[Open]:
+    """Opens backends there, and closes them."""
+    backends: list[Backend] = []
+
+    def open_one(more: str = "") -> Backend:
+        backends.append(open_backend(place + more))
+        return backends[-1]
+
+    yield open_one  # type: ignore[misc]
+    for backend in backends:
+        backend.close()
+
+
+def new(**fields: object) -> NewJob:
+    return NewJob(id=new_job_id(TASK), task=TASK, **fields)  # type: ignore[arg-type]
+
+
+def publish(backend: Backend, worker: str = "w") -> Want:
+    backend.publish(
+        WorkerInfo(id=worker, host="box", pid=1, queues={"default": 1}, slots=1),
+        Manifest(app="a", tasks=(TaskSpec(name=TASK),)),
+    )
+    return Want("default", frozenset([TASK]), 10)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("schema=Not-so", "small letters"),
+        ("schema=pg_mine", "pg_"),
+        ("listen=perhaps", "yes or no"),
+        ("timeout=soon", "number of seconds"),
+        ("timeout=0", "number of seconds"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(server: PostgresServer, query: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        open_backend(f"{server.url}&{query}")
+
+
+def test_passwords_are_not_shown() -> None:
+    for url in ("postgresql://ada:s3cret@db/jobs?schema=x", "postgres:///jobs?user=ada&password=s3cret&listen=no"):
+        address = Address.of(url)
+        assert "s3cret" not in address.location
+        assert "s3cret" in address.conninfo
+        assert "listen" not in address.conninfo
+
+
+def test_a_server_that_is_not_there_is_said_in_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(BackendUnavailable):
+        open_backend("postgresql://nobody@127.0.0.1:1/jobs?timeout=1")
+    assert time.monotonic() - began < 4
+
+
+def test_a_database_that_is_not_there_is_not_asked_for_again(server: PostgresServer) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        open_backend(server.url.replace("/postgres?", "/nowhere?"))
+
+
+def test_a_role_that_may_not_make_the_schema_says_what_to_run(server: PostgresServer, place: str) -> None:
+    with server.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS guest")
+        connection.execute("CREATE ROLE guest LOGIN")
+    with pytest.raises(ConfigError, match="narrowboat migrate"):
+        open_backend(place.replace("user=postgres", "user=guest"))
+
+
+def test_two_schemas_in_one_database_know_nothing_of_each_other(server: PostgresServer, opened: Open) -> None:
+    other = new_schema()
+    one, two = opened(), open_backend(f"{server.url}&schema={other}")
+    one.enqueue([new()])
+    assert two.find(Filter()).jobs == ()
+    two.close()
+    drop(server, [other])
+
+
+def test_many_that_start_at_once_make_one_schema(place: str) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        backends = list(threads.map(lambda _: open_backend(place), range(8)))
+    assert backends[0].enqueue([new()])[0].created
+    assert len(backends[7].find(Filter()).jobs) == 1
+    for backend in backends:
+        backend.close()
+
+
+def test_the_printed_migration_does_what_the_command_does(server: PostgresServer, place: str) -> None:
+    with server.connect() as connection:
+        connection.execute(Migration(place).script(0).encode())
+    backend = open_backend(place)
+    assert Migration(place).run() == (schema.VERSION, schema.VERSION)
+    assert backend.audit() == []
+    backend.close()
+
+
+def test_a_migration_while_a_worker_is_at_work_disturbs_nothing(place: str, opened: Open) -> None:
+    backend = opened()
+    want = publish(backend)
+    is_over = threading.Event()
+
+    def work() -> int:
+        settled: tuple[Settlement, ...] = ()
+        seq = done = 0
+        while not is_over.is_set() or settled:
+            seq += 1
+            reply = backend.step(Step(worker="w", seq=seq, settled=settled, wants=() if is_over.is_set() else (want,)))
+            assert reply.refused == ()
+            done += len(settled)
+            settled = tuple(
+                Settlement(id=claim.id, token=claim.token, to=State.SUCCEEDED, outcome="succeeded")
+                for claim in reply.claimed
+            )
+            backend.enqueue([new(), new()])
+        return done
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        for _ in range(5):
+            assert Migration(place).run() == (schema.VERSION, schema.VERSION)
+        is_over.set()
+        assert working.result(30) > 0
+    assert backend.audit() == []
+
+
+def test_a_newer_schema_is_used_if_it_says_so_and_refused_otherwise(
+    server: PostgresServer, place: str, opened: Open
+) -> None:
+    opened()
+    name = Address.of(place).schema
+    with server.connect() as connection:
+        connection.execute(f"UPDATE {name}.schema_version SET version = 99".encode())
+        assert opened().enqueue([new()])[0].created
+        assert Migration(place).run() == (99, 99)
+        connection.execute(f"UPDATE {name}.schema_version SET oldest = 98".encode())
+    with pytest.raises(SchemaTooNew, match="update Narrowboat"):
+        opened()
+    with pytest.raises(SchemaTooNew):
+        Migration(place).run()
+
+
+def test_an_older_schema_says_what_to_run(server: PostgresServer, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_backend(place).close()
+    monkeypatch.setattr(schema, "VERSION", 2)
+    with pytest.raises(ConfigError, match="narrowboat migrate"):
+        open_backend(place)
+
+
+def test_the_command_migrates_and_prints(place: str) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "narrowboat.cli", "migrate", *words], capture_output=True, text=True, check=False
+        )
+
+    assert "is new" in run("--url", place).stdout
+    printed = run("--url", place, "--sql", "--from", "0").stdout
+    assert printed.startswith("BEGIN;")
+    assert printed.rstrip().endswith("COMMIT;")
+    assert f"CREATE TABLE {Address.of(place).schema}.job" in printed
+    assert "CREATE TABLE" not in run("--url", place, "--sql").stdout.replace("CREATE TABLE IF NOT EXISTS", "")
+    assert run("--url", "sqlite:///x.db").returncode == 2
+
+
+def test_text_that_postgresql_cannot_keep_is_refused_or_marked(opened: Open) -> None:
+    backend = opened()
+    want = publish(backend)
+    for field in ("queue", "lane_key", "key", "client"):
+        with pytest.raises(UnsupportedByBackend, match="NUL"):
+            backend.enqueue([new(**{field: "a\0b"})])
+    assert backend.find(Filter()).jobs == ()
+    backend.enqueue([new(summary="a\0b", args=b'{"text":"\\u0000"}')])
+    [claim] = backend.step(Step(worker="w", seq=1, wants=(want,))).claimed
+    assert claim.args == b'{"text":"\\u0000"}'
+    end = Settlement(id=claim.id, token=claim.token, to=State.DEAD, outcome="failed", reason="no\0such", logs=("\0",))
+    assert backend.step(Step(worker="w", seq=2, settled=(end,))).refused == ()
+    [job] = backend.get([claim.id])
+    assert job is not None
+    assert (job.summary, job.reason, job.history[0].logs) == ("a\ufffdb", "no\ufffdsuch", ("\0",))
+
+
+def test_a_hint_wakes_a_worker_of_another_process_at_once_and_not_again_and_again(
+    server: PostgresServer, opened: Open
+) -> None:
+    waiting, other = opened(), opened()
+    want = publish(waiting)
+    with ThreadPoolExecutor(1) as threads:
+        sleeping = threads.submit(lambda: waiting.wait("w", [want], 20))
+        wait_for("the ear to hear", lambda: waiting._hears())
+        began = time.monotonic()
+        other.enqueue([new()])
+        assert sleeping.result(10).work
+        assert time.monotonic() - began < 1
+
+
+def test_without_hints_a_worker_looks_by_itself(opened: Open) -> None:
+    waiting, other = opened("&listen=no"), opened("&listen=no")
+    want = publish(waiting)
+    with ThreadPoolExecutor(1) as threads:
+        sleeping = threads.submit(lambda: waiting.wait("w", [want], 20))
+        other.enqueue([new()])
+        assert sleeping.result(5).work
+
+
+def test_a_long_transaction_that_enqueues_blocks_nobody_and_is_not_overlooked(
+    server: PostgresServer, place: str, opened: Open
+) -> None:
+    backend = opened()
+    want = publish(backend)
+    backend.enqueue([new()])
+    [first] = backend.step(Step(worker="w", seq=1, wants=(want,))).claimed
+    name = Address.of(place).schema
+    with psycopg.connect(server.url) as long:
+        long.execute(
+            f"SELECT * FROM {name}.enqueue(ARRAY['default'], ARRAY['t.a'], ARRAY[''], "
+            """'[{"lane": 1, "id": "t.a:long"}]', false, NULL, false)""".encode()
+        )
+        began = time.monotonic()
+        for seq in (2, 3):
+            backend.enqueue([new()])
+            assert len(backend.step(Step(worker="w", seq=seq, wants=(want,))).claimed) == 1
+        assert time.monotonic() - began < 3
+        long.commit()
+    [late] = backend.step(Step(worker="w", seq=4, wants=(want,))).claimed
+    assert (late.id, first.id != late.id) == ("t.a:long", True)
+    assert backend.audit() == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_leaves_the_connections_of_its_parent_alone(opened: Open) -> None:
+    backend = opened()
+    want = publish(backend)
+    backend.wait("w", [want], 0.05)
+    mine, theirs = new(), new()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a deadlock is a failure, not a hang
+        try:
+            backend.enqueue([theirs])
+            is_well = backend.wait("w", [want], 5).work
+            backend.close()
+            os._exit(0 if is_well else 1)
+        except BaseException:  # noqa: BLE001
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    backend.enqueue([mine])
+    assert {job.id for job in backend.find(Filter()).jobs} == {mine.id, theirs.id}
+
+
+def test_every_statement_has_a_header_and_none_is_forgotten() -> None:
+    folder = Path(schema.__file__).parent / "sql"
+    source = "".join(path.read_text() for path in folder.parent.glob("*.py"))
+    for path in folder.rglob("*.sql"):
+        assert path.read_text().startswith("-- "), path
+    for path in (folder / "queries").glob("*.sql"):
+        assert re.search(rf'"{path.stem}"', source), f"nobody uses {path}"
