@@ -14,6 +14,7 @@ PROGRAMS = {  # name -> package
     "nginx": "nginx-light",
     "ip": "iproute2",
     "redis-server": "redis-server",
+    "pgbouncer": "pgbouncer",
 }
 PROGRAMS_BY_FOLDER = {"/usr/lib/postgresql": "postgresql"}  # Debian's are not on the path
 WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users

@@ -20,6 +20,7 @@ from narrowboat.core.errors import ConfigError  # noqa: E402
 from narrowboat.core.job import NewJob  # noqa: E402
 from narrowboat.testing.conformance import BackendConformance, run  # noqa: E402
 from tests.support import postgres_server  # noqa: E402
+from tests.support.pgbouncer import shared_pooler  # noqa: E402
 from tests.support.servers import shared_redis  # noqa: E402
 
 
@@ -61,6 +62,15 @@ class TestPostgres(BackendConformance):
 
     def reopen(self, backend: Backend) -> Backend:
         return open_backend(backend.location)
+
+
+class TestPostgresThroughPgBouncer(TestPostgres):
+    """Whose every transaction is in another session of the server than the one before."""
+
+    def make_backend(self) -> Backend:
+        pooler = shared_pooler()
+        self._schemas.append(postgres_server.new_schema())
+        return open_backend(f"{pooler.url}&schema={self._schemas[-1]}")
 
 
 class TestRedis(BackendConformance):

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -56,8 +57,8 @@ class PostgresServer:
         assert where is not None
         self._programs, self._settings = where, COMMON | (QUICK if settings is None else settings)
         self.folder = Path(tempfile.mkdtemp(prefix="nbpg-", dir="/tmp"))  # a socket's path may have 107 bytes
-        self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self.start()
@@ -90,7 +91,7 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
                 start_new_session=True,
-                **self._as_user(),
+                **self.as_user(),
             )
         wait_for("the server to take connections", self._is_ready)
 
@@ -129,6 +130,12 @@ class PostgresServer:
         """A connection of the test's own, in autocommit."""
         return psycopg.connect(self.url, autocommit=True)
 
+    def as_user(self) -> dict[str, Any]:
+        """What Popen must be told."""
+        if os.geteuid() != 0:
+            return {}
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "log").read_text()
@@ -146,14 +153,9 @@ class PostgresServer:
             text=True,
             cwd=self.folder,
             check=False,
-            **self._as_user(),
+            **self.as_user(),
         )
         assert done.returncode == 0, done.stderr
-
-    def _as_user(self) -> dict[str, object]:
-        if os.geteuid() != 0:
-            return {}
-        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
 
 @cache

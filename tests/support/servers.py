@@ -19,9 +19,12 @@ from .processes import wait_for
 _namespaces = itertools.count(1)
 
 
-def program(name: str) -> str:
-    """The path of a server program. Skips the test where there is none, or fails where nothing may be skipped."""
-    found = shutil.which(name)
+def program(name: str, also: str = "") -> str:
+    """The path of a server program. Skips the test where there is none, or fails where nothing may be skipped.
+
+    also: where to look beside the path.
+    """
+    found = shutil.which(name) or shutil.which(name, path=also)
     if found is None:
         what = f"{name} is not installed"
         if os.environ.get("CI") == "true":

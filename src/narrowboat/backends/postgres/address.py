@@ -17,15 +17,16 @@ _OURS = ("schema", "listen", "prepare", "timeout")
 class Address:
     """`postgresql://user:password@host/database`, as libpq takes it, with settings of ours in its query.
 
-    schema: where the tables are (narrowboat). listen=no and prepare=no: for a pooler that hands out connections for one
-    transaction. timeout: seconds that a call may take (5).
+    schema: where the tables are (narrowboat). listen, prepare: whether to hear NOTIFY, and to prepare statements (yes,
+    unless a pooler is in between, which perhaps hands out sessions for one transaction). timeout: seconds that a call
+    may take (5).
     """
 
     conninfo: str
     location: str  # without a password
     schema: str = SCHEMA
-    is_listening: bool = True
-    is_prepared: bool = True
+    is_listening: bool | None = None  # None: where no pooler is in between
+    is_prepared: bool | None = None
     timeout_s: float = 5.0
 
     @staticmethod
@@ -52,8 +53,8 @@ def _seconds(text: str, location: str) -> float:
     return float(text)
 
 
-def _yes(ours: dict[str, str], name: str, location: str) -> bool:
-    value = ours.get(name, "yes")
-    if value not in ("yes", "no"):
+def _yes(ours: dict[str, str], name: str, location: str) -> bool | None:
+    value = ours.get(name)
+    if value not in ("yes", "no", None):
         raise ConfigError(f"{location}: {name} is yes or no, not {value!r}")
-    return value == "yes"
+    return None if value is None else value == "yes"

@@ -69,7 +69,10 @@ class PostgresBackend(Backend):
         self._bells = Bells()
         self._waits = Waits(self._bells)
         self._hints = Limiter(HINT_S)
-        self._ear = Ear(self._pool, address.schema, self._bells, self._tell) if address.is_listening else None
+        self._ear = None
+        if address.is_listening is not False:
+            through_poolers = address.is_listening is True
+            self._ear = Ear(self._pool, address.schema, self._bells, self._tell, through_poolers)
         try:
             self._pool.run(lambda _: None)  # says at once what is wrong
         except BaseException:
@@ -378,7 +381,7 @@ class PostgresBackend(Backend):
         for bell in bells:
             self._bells.ring(bell)
         may = self._hints.passes(bells)
-        if may and self._ear is not None:
+        if may:  # also where this process does not listen itself: others do
             try:
                 self._tell(may)
             except Exception:  # noqa: BLE001 - a hint; whoever misses it looks by itself

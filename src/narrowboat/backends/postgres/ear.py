@@ -25,10 +25,17 @@ DEAF_S = 600.0  # between two tries where no bell was heard
 
 
 class Ear:
-    """Hears the bells that are rung on one channel, and rings them here. `hears`: whether it can be relied on."""
+    """Hears the bells that are rung on one channel, and rings them here. `hears`: whether it can be relied on.
 
-    def __init__(self, pool: Pool, channel: str, bells: Bells, ring: Callable[[list[str]], None]) -> None:
+    through_poolers: also listen where a pooler is in between. One that hands out sessions for a transaction would give
+    them to others while they listen, so it is only done where somebody has said so.
+    """
+
+    def __init__(
+        self, pool: Pool, channel: str, bells: Bells, ring: Callable[[list[str]], None], through_poolers: bool
+    ) -> None:
         self._pool, self._channel, self._bells, self._ring = pool, channel, bells, ring
+        self._through_poolers = through_poolers
         self._reset()
 
     def _reset(self) -> None:
@@ -68,7 +75,8 @@ class Ear:
             try:
                 line = self._pool.connect(time.monotonic() + PROOF_S)
                 with contextlib.closing(line):
-                    if self._proves_itself(line):
+                    may_listen = self._through_poolers or not line.is_pooled
+                    if may_listen and self._proves_itself(line):
                         failures, self.hears = 0, True
                         self._listen(line)
                         return

@@ -32,7 +32,7 @@ def remedy(error: psycopg.Error) -> Remedy:
         return Remedy.NONE
     if code is None:
         return Remedy.ANEW if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else Remedy.NONE
-    if (code in ("26000", "42P05", "0A000") and "prepared statement" in str(error)) or code == "26000":
+    if code == "26000" or (code in ("42P05", "0A000", "08P01") and "prepared statement" in str(error)):
         return Remedy.UNPREPARED
     if code in ("40001", "40P01") or (code.startswith("53") and code != "53100"):  # a full disk stays full
         return Remedy.AGAIN

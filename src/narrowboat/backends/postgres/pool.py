@@ -26,6 +26,7 @@ T = TypeVar("T")
 MOST_IDLE = 8  # that are kept for the next call
 UNUSED_S = 10.0  # after which all but the last one are given up: a fleet that is idle must not use up the server's
 CONNECT_S = 3
+PREPARED_AFTER = 2  # uses on one connection
 _leaked: list[object] = []  # of a parent process: to close them here would end its sessions
 
 
@@ -34,6 +35,7 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
 
     until: float = inf
     used_at: float = 0.0
+    is_pooled: bool = False  # a pooler is in between, and the next transaction perhaps another session of the server
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Drive one exchange with the server. Half an exchange leaves a connection that is of no use: it is closed."""
@@ -75,7 +77,7 @@ class Pool:
                     return work(line)
             except psycopg.Error as error:
                 helps = remedy(error)
-                if helps is Remedy.UNPREPARED and self._is_prepared:
+                if helps is Remedy.UNPREPARED and self._is_prepared is not False:
                     self._is_prepared = False
                     self._drop_idle()
                     continue
@@ -95,7 +97,7 @@ class Pool:
             self.conninfo,
             autocommit=True,
             connect_timeout=CONNECT_S,
-            prepare_threshold=2 if self._is_prepared else None,
+            prepare_threshold=None,
         )
         line.until = deadline
         try:
@@ -177,7 +179,7 @@ class Pool:
     def _check(self, line: Line) -> None:
         row = line.execute(self.queries("check")).fetchone()
         assert row is not None
-        encoding, isolation, is_standby, exists = row
+        encoding, isolation, is_standby, exists, process = row
         if line.info.server_version < 130000:
             raise ConfigError(f"{self.location}: PostgreSQL 13 or newer is needed, this is {line.info.server_version}")
         if encoding != "UTF8":
@@ -189,6 +191,11 @@ class Pool:
                 f"{self.location}: default_transaction_isolation is {isolation}; Narrowboat needs 'read committed' for "
                 "its own connections: ALTER ROLE ... SET default_transaction_isolation = 'read committed'"
             )
+        # A pooler names a process of its own making. Statements of two clients that it gives one session in turn can
+        # have the same name, and one of them would run the other's.
+        line.is_pooled = line.info.backend_pid != process
+        if self._is_prepared or (self._is_prepared is None and not line.is_pooled):
+            line.prepare_threshold = PREPARED_AFTER
         if self._is_checked:
             return
         version = schema.version_of(line, self.queries) if exists else 0

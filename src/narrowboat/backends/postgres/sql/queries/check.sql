@@ -1,3 +1,3 @@
--- What a connection must be to be of use: (encoding, isolation, is_standby, schema's version, the oldest that may use it).
+-- What a connection must be to be of use: (encoding, isolation, is_standby, whether there is a schema, the server's process).
 SELECT current_setting('server_encoding'), current_setting('default_transaction_isolation'), pg_is_in_recovery(),
-       to_regclass('narrowboat.schema_version') IS NOT NULL
+       to_regclass('narrowboat.schema_version') IS NOT NULL, pg_backend_pid()
