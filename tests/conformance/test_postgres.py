@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
-from narrowboat.backends.postgres import Migration, PostgresBackend, schema
+from narrowboat.backends.postgres import Migration, PostgresBackend, health, pool, schema
 from narrowboat.backends.postgres.address import Address
 from narrowboat.backends.urls import open_backend
 from narrowboat.core.decide import Settlement
@@ -93,6 +93,13 @@ def test_passwords_are_not_shown() -> None:
         assert "s3cret" not in address.location
         assert "s3cret" in address.conninfo
         assert "listen" not in address.conninfo
+
+
+def test_what_is_meant_for_libpq_reaches_it_as_it_was_written() -> None:
+    query = "options=-c%20synchronous_commit%3Doff&password=a+b%26c"
+    address = Address.of(f"postgresql://ada@db/jobs?schema=x&{query}&timeout=%32")
+    assert address.conninfo == f"postgresql://ada@db/jobs?{query}"
+    assert address.timeout_s == 2
 
 
 def test_a_server_that_is_not_there_is_said_in_time() -> None:
@@ -301,3 +308,119 @@ def test_every_statement_has_a_header_and_none_is_forgotten() -> None:
         assert path.read_text().startswith("-- "), path
     for path in (folder / "queries").glob("*.sql"):
         assert re.search(rf'"{path.stem}"', source), f"nobody uses {path}"
+
+
+def run_cli(*words: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "narrowboat.cli", *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def tables_of(server: PostgresServer, place: str) -> int:
+    with server.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = %s", [Address.of(place).schema]
+        ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.mark.parametrize("words", [["jobs"], ["queues"], ["job", "t.a:01J9ZK5Y7RAEKXB0N3TS4M6WCD"], ["resume", "x"]])
+def test_to_look_makes_no_schema_and_says_that_there_is_none(
+    server: PostgresServer, place: str, words: list[str]
+) -> None:
+    said = run_cli(*words, "--url", place, status=3)
+    assert f"has no schema {Address.of(place).schema}" in said
+    assert "no job was enqueued" in said
+    assert tables_of(server, place) == 0
+
+
+def setup_of(backend: Backend) -> dict[str, tuple[str, str]]:
+    return {what: (how, means) for what, how, means in backend.setup()}
+
+
+def test_a_server_as_it_should_be_is_not_doubted(opened: Open) -> None:
+    safe = "&options=-c%20synchronous_commit%3Don"
+    doubts = [doubt for doubt in opened(safe).doubts() if "fsync" not in doubt and "full_page_writes" not in doubt]
+    assert doubts == []
+
+
+def test_settings_that_forget_jobs_are_doubted(server: PostgresServer, opened: Open) -> None:
+    backend = opened("&options=-c%20synchronous_commit%3Doff")
+    doubts = " ".join(backend.doubts())
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # the tests' own server is quick, not safe
+        assert f"{setting} off" in doubts
+        assert setup_of(backend)[setting][0] == "OFF"
+    assert "autovacuum" not in doubts
+    with server.connect() as connection:
+        connection.execute("ALTER SYSTEM SET autovacuum = off")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            wait_for("the setting", lambda: "autovacuum off" in " ".join(opened().doubts()))
+        finally:
+            connection.execute("ALTER SYSTEM RESET autovacuum")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+def test_a_transaction_that_stays_open_is_named(
+    server: PostgresServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = opened()
+    backend.enqueue([new()])
+    assert not any("VACUUM" in doubt for doubt in backend.doubts())
+    assert setup_of(backend)["oldest transaction"] == ("none that is old", "")
+    monkeypatch.setattr(health, "LONG_S", 0.0)
+    with psycopg.connect(server.url, application_name="report") as long:
+        long.execute("SELECT pg_current_xact_id()")
+        [doubt] = [doubt for doubt in backend.doubts() if "VACUUM" in doubt]
+        assert f"process {long.info.backend_pid} of postgres, report" in doubt
+        assert "report" in setup_of(backend)["oldest transaction"][0]
+    wait_for("it to be over", lambda: not any("report" in doubt for doubt in backend.doubts()))
+
+
+def test_a_role_that_may_not_look_at_others_says_so(server: PostgresServer, place: str, opened: Open) -> None:
+    opened().enqueue([new()])
+    name = Address.of(place).schema
+    with server.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS modest")
+        connection.execute("CREATE ROLE modest LOGIN")
+        connection.execute(f"GRANT USAGE ON SCHEMA {name} TO modest".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO modest".encode())
+        modest = open_backend(place.replace("user=postgres", "user=modest"), make=False)
+        assert "pg_read_all_stats" in setup_of(modest)["oldest transaction"][1]
+        modest.close()
+        connection.execute("DROP OWNED BY modest")
+        connection.execute("DROP ROLE modest")
+
+
+def test_doctor_shows_a_database_without_a_schema_and_one_that_is_old(
+    server: PostgresServer, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_backend(place, make=False)
+    assert setup_of(backend)["schema"][0].endswith("NOT THERE")
+    assert "narrowboat migrate" in setup_of(backend)["schema"][1]
+    assert tables_of(server, place) == 0
+    open_backend(place).close()
+    assert setup_of(backend)["schema"] == (f"{Address.of(place).schema}, version {schema.VERSION}", "")
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    assert "run `narrowboat migrate`" in setup_of(backend)["schema"][1]
+    with pytest.raises(ConfigError, match="narrowboat migrate"):
+        backend.find(Filter())
+    backend.close()
+
+
+def test_an_old_server_is_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "OLDEST", 99)
+    with pytest.raises(ConfigError, match=r"PostgreSQL 99 or newer is needed, this is \d\d\.\d"):
+        open_backend(place)
+
+
+def test_doctor_says_how_the_server_is_set_up(place: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "narrowboat.cli", "doctor", "--url", place], capture_output=True, text=True, check=False
+    ).stdout
+    assert "synchronous_commit  on" in said
+    assert "fsync               OFF" in said
+    assert "pooler              none" in said

@@ -84,6 +84,7 @@ def test_a_worker_behind_it_runs_jobs_and_sessions_remember_nothing(harbour: Har
         ends = Counter((job.state, job.errors, job.crashes) for job in (handle.wait(60).record for handle in jobs))
         assert ends == {(State.SUCCEEDED, 0, 0): JOBS}
         assert worker.stop() == 0
+        assert "reached through a pooler" in worker.output()
     begun = Counter(line.split()[1] for line in ledger.read_text().splitlines() if line.startswith("begin"))
     assert set(begun.values()) == {1}
     assert remembered(pooler) == {"statements": 0, "channels": 0}

@@ -24,14 +24,17 @@ _MODULES = {
 }
 
 
-def open_backend(url: str) -> Backend:
-    """The backend that a URL names. Raises ConfigError for a URL that names none, BackendUnavailable."""
+def open_backend(url: str, *, make: bool = True) -> Backend:
+    """The backend that a URL names. make=False: to look only; a file or tables that are not there are not made.
+
+    Raises ConfigError for a URL that names none, BackendUnavailable.
+    """
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _MODULES:
         known = ", ".join(f"{name}://" for name in _MODULES)
         what = f"the scheme {scheme}:// is not known" if scheme else "it has no scheme"
         raise ConfigError(f"{redacted(url)!r} does not name a backend: {what}; known: {known} (from {VARIABLE}?)")
-    backend: Backend = importlib.import_module(_MODULES[scheme]).open_url(url)
+    backend: Backend = importlib.import_module(_MODULES[scheme]).open_url(url, make=make)
     return backend
 
 

@@ -14,7 +14,7 @@ import msgspec
 from ..backends.base import Backend
 from ..backends.urls import open_backend, resolve
 from ..core import codec, colour
-from ..core.errors import BackendUnavailable, UnknownJob
+from ..core.errors import UnknownJob
 from ..core.ids import task_of
 from ..core.units import in_words
 
@@ -29,19 +29,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def backend_of(url: str | None) -> Backend:
     """Open the backend that the option, the environment or the project names.
 
-    Raises BackendUnavailable for a SQLite file that is not there: to look must not make an empty one.
+    Where nothing is there yet, it or its verbs raise BackendUnavailable: to look must not make an empty file or table.
     """
-    where, _ = resolve(url)
-    if where.startswith("sqlite:"):
-        from ..backends.sqlite import path_of
-
-        path = path_of(where).absolute()
-        if not path.exists():
-            raise BackendUnavailable(
-                f"{path} does not exist: no job was enqueued and no worker was started there yet; "
-                "go to the project's folder, or set NARROWBOAT_URL"
-            )
-    backend = open_backend(where)
+    backend = open_backend(resolve(url)[0], make=False)
     context = click.get_current_context(silent=True)  # none where a shell asks for completions
     if context is not None:
         context.call_on_close(backend.close)

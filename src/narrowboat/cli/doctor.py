@@ -42,7 +42,7 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     tasks = [task for task in manifest.tasks if task.needs.reach.has_network or task.needs.reach.trusted]
     where = resolve(url)[0]
     warnings = exposures(tasks, where)
-    backend = None if where.startswith("sqlite:") else open_backend(where)  # to look must not make an empty file
+    backend = None if where.startswith("sqlite:") else open_backend(where, make=False)
     setup = backend.setup() if backend else []
     network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:

@@ -12,6 +12,6 @@ except ImportError as error:  # pragma: no cover - psycopg is there in the tests
     raise ConfigError(f"postgresql:// needs psycopg: pip install 'narrowboat[postgres]' ({error})") from error
 
 
-def open_url(url: str) -> PostgresBackend:
+def open_url(url: str, *, make: bool = True) -> PostgresBackend:
     """See Address for what a URL may have. Raises ConfigError, BackendUnavailable, SchemaTooNew."""
-    return PostgresBackend(Address.of(url))
+    return PostgresBackend(Address.of(url), make=make)

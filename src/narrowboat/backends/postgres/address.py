@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote
 
 from ...core.errors import ConfigError
 from ..urls import redacted
@@ -33,9 +33,9 @@ class Address:
     def of(url: str) -> Address:
         """Raises ConfigError."""
         address, _, text = url.partition("?")
-        query = parse_qsl(text, keep_blank_values=True)
-        ours = {name: value for name, value in query if name in _OURS}
-        theirs = urlencode([(name, value) for name, value in query if name not in _OURS])
+        pairs = [pair.partition("=") for pair in text.split("&") if pair]
+        ours = {name: unquote(value) for name, _, value in pairs if name in _OURS}
+        theirs = "&".join("".join(pair) for pair in pairs if pair[0] not in _OURS)  # in libpq a "+" is no space
         location = re.sub(r"(?<=[?&]password=)[^&]*", "***", redacted(url))
         return Address(
             conninfo=f"{address}?{theirs}" if theirs else address,

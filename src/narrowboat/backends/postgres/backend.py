@@ -40,6 +40,7 @@ from ..base import (
 from .address import Address
 from .bells import EVERY_QUEUE, JOBS, Bells, Limiter, cancel_bell, queue_bell
 from .ear import Ear
+from .health import Setup, doubts, explained, setup_of
 from .messages import Jobs, parts_of, progress_of, started_of, wants_of, without_nul
 from .pool import Line, Pool
 from .queries import Queries
@@ -57,15 +58,17 @@ Row = tuple[Any, ...]
 class PostgresBackend(Backend):
     """Jobs in a schema of a PostgreSQL database, which is made if it is not there.
 
-    Raises BackendUnavailable, ConfigError, SchemaTooNew.
+    make=False: it is not made; verbs then raise BackendUnavailable where there is none. Raises BackendUnavailable,
+    ConfigError, SchemaTooNew.
     """
 
     capabilities = Capabilities(name="PostgreSQL", has_transactional_enqueue=True)
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, make: bool = True) -> None:
         self.location, self.url = address.location, address.conninfo
         self._sql = Queries(address.schema)
-        self._pool = Pool(address, self._sql)
+        self._pool = Pool(address, self._sql, makes_schema=make)
+        self._is_pooler_known = address.is_listening is not None
         self._bells = Bells()
         self._waits = Waits(self._bells)
         self._hints = Limiter(HINT_S)
@@ -74,7 +77,7 @@ class PostgresBackend(Backend):
             through_poolers = address.is_listening is True
             self._ear = Ear(self._pool, address.schema, self._bells, self._tell, through_poolers)
         try:
-            self._pool.run(lambda _: None)  # says at once what is wrong
+            self._pool.run(lambda _: None, needs_schema=make)  # says at once what is wrong
         except BaseException:
             self.close()
             raise
@@ -312,12 +315,23 @@ class PostgresBackend(Backend):
         """See Backend."""
         return [row[0] for row in self._rows("audit", {})]
 
+    def doubts(self) -> list[str]:
+        """See Backend."""
+        return doubts(self._setup(), self._is_pooler_known)
+
+    def setup(self) -> list[tuple[str, str, str]]:
+        """See Backend."""
+        return explained(self._setup())
+
     def close(self) -> None:
         """See Backend."""
         self._bells.close()
         if self._ear is not None:
             self._ear.close()
         self._pool.close()
+
+    def _setup(self) -> Setup:
+        return self._pool.run(lambda line: setup_of(line, self._sql), needs_schema=False)
 
     def _rows(self, name: str, named: Mapping[str, Any], *, is_repeatable: bool = True) -> list[Row]:
         text = self._sql(name)

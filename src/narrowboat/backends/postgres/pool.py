@@ -26,6 +26,7 @@ T = TypeVar("T")
 MOST_IDLE = 8  # that are kept for the next call
 UNUSED_S = 10.0  # after which all but the last one are given up: a fleet that is idle must not use up the server's
 CONNECT_S = 3
+OLDEST = 13  # PostgreSQL that will do
 PREPARED_AFTER = 2  # uses on one connection
 _leaked: list[object] = []  # of a parent process: to close them here would end its sessions
 
@@ -53,19 +54,21 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
 class Pool:
     """Runs pieces of work on connections to one server. Safe from any thread, and after a fork."""
 
-    def __init__(self, address: Address, queries: Queries) -> None:
+    def __init__(self, address: Address, queries: Queries, *, makes_schema: bool = True) -> None:
         self.conninfo, self.location, self.queries = address.conninfo, address.location, queries
         self._timeout_s, self._is_prepared = address.timeout_s, address.is_prepared
+        self._makes_schema = makes_schema
         self._pid = os.getpid()
         self._idle: deque[Line] = deque()
         self._open: set[Line] = set()
         self._is_checked = self._is_closed = False
 
-    def run(self, work: Callable[[Line], T], *, is_repeatable: bool = True) -> T:
+    def run(self, work: Callable[[Line], T], *, is_repeatable: bool = True, needs_schema: bool = True) -> T:
         """The result of `work`, which gets a connection in autocommit.
 
         What fails for the connection or for a clash with others is tried again, with growing random pauses, as long as
-        the call may take. is_repeatable: also if the first try may have been done. Raises BackendError, ConfigError.
+        the call may take. is_repeatable: also if the first try may have been done. needs_schema: the schema is looked
+        at first, and made where it is missing. Raises BackendError, ConfigError.
         """
         deadline = time.monotonic() + self._timeout_s
         failures = 0
@@ -73,6 +76,8 @@ class Pool:
             is_sent = False
             try:
                 with self._lent(deadline) as line:
+                    if needs_schema and not self._is_checked:
+                        self._check_schema(line)
                     is_sent = True
                     return work(line)
             except psycopg.Error as error:
@@ -179,9 +184,9 @@ class Pool:
     def _check(self, line: Line) -> None:
         row = line.execute(self.queries("check")).fetchone()
         assert row is not None
-        encoding, isolation, is_standby, exists, process = row
-        if line.info.server_version < 130000:
-            raise ConfigError(f"{self.location}: PostgreSQL 13 or newer is needed, this is {line.info.server_version}")
+        encoding, isolation, is_standby, version, process = row
+        if line.info.server_version < OLDEST * 10_000:
+            raise ConfigError(f"{self.location}: PostgreSQL {OLDEST} or newer is needed, this is {version}")
         if encoding != "UTF8":
             raise ConfigError(f"{self.location}: the database's encoding is {encoding}; Narrowboat needs UTF8")
         if is_standby:
@@ -196,9 +201,14 @@ class Pool:
         line.is_pooled = line.info.backend_pid != process
         if self._is_prepared or (self._is_prepared is None and not line.is_pooled):
             line.prepare_threshold = PREPARED_AFTER
-        if self._is_checked:
-            return
-        version = schema.version_of(line, self.queries) if exists else 0
+
+    def _check_schema(self, line: Line) -> None:
+        version = schema.version_of(line, self.queries)
+        if version == 0 and not self._makes_schema:
+            raise BackendUnavailable(
+                f"{self.location} has no schema {self.queries.schema}: no job was enqueued and no worker was started "
+                "there yet; is it the right database?"
+            )
         if version == 0:
             schema.migrate(line, self.queries)
         elif version < schema.VERSION:

@@ -15,9 +15,9 @@ except ModuleNotFoundError as error:
 __all__ = ["Address", "RedisBackend", "address_of", "open_url"]
 
 
-def open_url(url: str) -> RedisBackend:
+def open_url(url: str, *, make: bool = True) -> RedisBackend:
     """`redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:///path`; `?namespace=` for the keys.
 
-    Raises ConfigError, BackendUnavailable.
+    make: there is nothing to be made. Raises ConfigError, BackendUnavailable.
     """
     return RedisBackend(address_of(url))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-from ...core.errors import ConfigError
+from ...core.errors import BackendUnavailable, ConfigError
 from .backend import SQLiteBackend as SQLiteBackend
 from .connection import DURABILITIES
 
@@ -21,8 +21,11 @@ def path_of(url: str) -> Path:
     return Path(path)
 
 
-def open_url(url: str) -> SQLiteBackend:
-    """`sqlite:///relative.db` or `sqlite:////absolute.db`, with `?durability=full|normal`. Raises ConfigError."""
+def open_url(url: str, *, make: bool = True) -> SQLiteBackend:
+    """`sqlite:///relative.db` or `sqlite:////absolute.db`, with `?durability=full|normal`.
+
+    Raises ConfigError, and with make=False BackendUnavailable for a file that is not there.
+    """
     path = path_of(url)
     durability = "full"
     for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
@@ -31,4 +34,9 @@ def open_url(url: str) -> SQLiteBackend:
         if value not in DURABILITIES:
             raise ConfigError(f"{url!r}: durability is {' or '.join(DURABILITIES)}, not {value!r}")
         durability = value
+    if not make and not path.exists():
+        raise BackendUnavailable(
+            f"{path.absolute()} does not exist: no job was enqueued and no worker was started there yet; "
+            "go to the project's folder, or set NARROWBOAT_URL"
+        )
     return SQLiteBackend(path, durability=durability)
