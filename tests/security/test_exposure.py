@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from narrowboat import kernel
 from narrowboat.core.needs import Needs
 from narrowboat.core.task import TaskSpec
 from narrowboat.worker.exposure import Address, exposures
@@ -79,6 +80,6 @@ def test_doctor_shows_the_tasks_with_the_network(tmp_path: Path) -> None:
         "@app.task(needs=Needs(network=[587]))\ndef mail(): pass\n@app.task\ndef resize(): pass\n"
     )
     done = cli(tmp_path, "doctor", "shop:app", "--url", "sqlite:///n.db")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (0 if kernel.HAS_WALLS else 1), done.stderr
     assert "shop.mail" in done.stdout and "TCP 587; UDP for names" in done.stdout
     assert "shop.resize" not in done.stdout
