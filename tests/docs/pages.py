@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +49,9 @@ def is_run(block: Block) -> bool:
 
 
 class Session:
-    """A folder and a terminal."""
+    """A folder and a terminal. more: what else is in its environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.background: list[tuple[subprocess.Popen[bytes], Path]] = []
         programs = Path(sys.executable).parent
@@ -60,6 +60,7 @@ class Session:
             "PYTHONPATH": f"{ROOT / 'src'}",
             "NARROWBOAT_LOG_FORMAT": "human",
             "PYTHONWARNINGS": "error",
+            **(more or {}),
         }
         (folder / "pyproject.toml").touch()
 

@@ -6,12 +6,14 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import narrowboat
 from docs.generate import PAGES
+from tests.support import postgres_server
 from tests.support.processes import ROOT, running_worker
 from tests.support.servers import program
 
@@ -37,15 +39,29 @@ def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=30)
 
 
-SERVERS = {"redis.md": ("redis-server", "redis-cli")}
+SERVERS = {"redis.md": ("redis-server", "redis-cli"), "postgresql.md": ("psql",)}
 RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
 
 
+@pytest.fixture
+def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """What a page says that its reader has."""
+    if request.getfixturevalue("page").name != "postgresql.md":
+        yield {}
+        return
+    server = postgres_server.shared_server()
+    with server.connect() as connection:
+        connection.execute("CREATE DATABASE shop")
+        yield {"NARROWBOAT_URL": f"postgresql:///shop?host={server.folder}", "PGUSER": "postgres"}
+        connection.execute("DROP DATABASE shop WITH (FORCE)")
+        connection.execute("DROP ROLE app")
+
+
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
+def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     for name in SERVERS.get(page.name, ()):
         program(name)
-    assert pages.Session(tmp_path).run(page) > 0
+    assert pages.Session(tmp_path, environment).run(page) > 0
 
 
 def test_the_guides_are_among_the_pages_that_are_run() -> None:
@@ -57,6 +73,7 @@ def test_the_guides_are_among_the_pages_that_are_run() -> None:
         "enqueueing",
         "files",
         "hooks",
+        "postgresql",
         "redis",
         "testing",
         "the-talk",
