@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 
 from narrowboat import JobHandle
 from narrowboat.core.states import State
+from tests.support import postgres_server
 from tests.support.hosts import Cabled, network
+from tests.support.postgres_server import PostgresServer, require
 from tests.support.processes import WorkerProcess, running_worker, wait_for
 from tests.support.servers import RedisServer
 
@@ -55,18 +58,33 @@ class Fleet:
         wait_for("the jobs to begin", lambda: all(self.said(job) for job in jobs), 20)
 
 
-@pytest.fixture(params=["redis"])
-def fleet(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Fleet]:
-    with network(2) as (address, hosts), ExitStack() as running:
-        folder = tmp_path_factory.mktemp(request.param)
-        server = RedisServer(folder, "--bind", address, "127.0.0.1", "--protected-mode", "no")
-        running.callback(server.stop)
-        for harbour in moored(tmp_path, monkeypatch, server.url.replace("127.0.0.1", address)):
+@contextmanager
+def redis_at(address: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="nb-redis-") as folder:
+        server = RedisServer(Path(folder), "--bind", address, "127.0.0.1", "--protected-mode", "no")
+        try:
+            yield server.url.replace("127.0.0.1", address)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def postgres_at(address: str) -> Iterator[str]:
+    require()
+    server = PostgresServer(postgres_server.QUICK, address)
+    try:
+        yield server.url
+    finally:
+        server.remove()
+
+
+SERVERS = {"redis": redis_at, "postgres": postgres_at}
+
+
+@pytest.fixture(params=SERVERS)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    with network(2) as (address, hosts), SERVERS[request.param](address) as url:
+        for harbour in moored(tmp_path, monkeypatch, url):
             ledger = harbour.folder / "ledger"
             ledger.touch()
             ledger.chmod(0o666)

@@ -24,6 +24,7 @@ import pytest
 from psycopg import sql
 
 from .processes import children_of, wait_for
+from .servers import free_port
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 QUICK = {"fsync": "off", "full_page_writes": "off"}  # for tests that kill no server
@@ -50,9 +51,12 @@ def _version(programs: Path) -> list[int]:
 
 
 class PostgresServer:
-    """One server. `url` is where it listens. Starting again after a kill is recovery, as after a crash."""
+    """One server. `url` is where it listens. Starting again after a kill is recovery, as after a crash.
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
+    address: of this machine, at which it is to listen, too, and take whoever comes.
+    """
+
+    def __init__(self, settings: dict[str, str] | None = None, address: str = "") -> None:
         where = programs()
         assert where is not None
         self._programs, self._settings = where, COMMON | (QUICK if settings is None else settings)
@@ -61,6 +65,12 @@ class PostgresServer:
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._address, self.port = address, 5432
+        if address:
+            self.port = free_port()
+            self._settings |= {"listen_addresses": address, "port": str(self.port)}
+            with (self.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         self.start()
 
     @property
@@ -71,7 +81,7 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """For NARROWBOAT_URL; a query may be added with `&`."""
-        return f"postgresql:///postgres?host={self.folder}&user=postgres"
+        return f"postgresql:///postgres?host={self._address or self.folder}&port={self.port}&user=postgres"
 
     @property
     def pid(self) -> int:
