@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -33,35 +34,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def studio(folder: Path) -> Generator[str]:
-    """The address of a studio on a database of its own."""
-    url = f"sqlite:///{folder / 'studio.db'}"
-    port = free_port()
-    web = start(folder, "web", programs(port)["web"], url)
+@contextlib.contextmanager
+def web_of(folder: Path, database: str) -> Generator[tuple[str, str]]:
+    """A web server of the studio with a database of its own: its address, and the database's URL."""
+    url, port = f"sqlite:///{folder / database}.db", free_port()
+    web = start(folder, database, programs(port)["web"], url)
     try:
-        with running_worker("examples.studio:app", url, folder, "-n", "2", log=folder / "worker.log"):
-            wait_for("the web server", lambda: is_up(port))
-            yield f"http://127.0.0.1:{port}"
+        wait_for("the web server", lambda: is_up(port))
+        yield f"http://127.0.0.1:{port}", url
     finally:
         web.send_signal(signal.SIGTERM)
         web.wait(10)
+
+
+@pytest.fixture(scope="module")
+def studio(folder: Path) -> Generator[str]:
+    """The address of a studio with a worker."""
+    with (
+        web_of(folder, "studio") as (address, url),
+        running_worker("examples.studio:app", url, folder, "-n", "2", log=folder / "worker.log"),
+    ):
+        yield address
 
 
 @pytest.fixture
 def busy_studio(folder: Path) -> Generator[str]:
-    """The address of a studio whose worker is away, with a database of its own."""
-    database = folder / "busy.db"
+    """The address of a studio whose worker is away, where nothing waits yet."""
     for path in folder.glob("busy.db*"):
         path.unlink() if path.is_file() else shutil.rmtree(path)
-    port = free_port()
-    web = start(folder, "busy", programs(port)["web"], f"sqlite:///{database}")
-    try:
-        wait_for("the web server", lambda: is_up(port))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        web.send_signal(signal.SIGTERM)
-        web.wait(10)
+    with web_of(folder, "busy") as (address, _):
+        yield address
 
 
 @pytest.fixture
