@@ -48,7 +48,8 @@ class Fleet:
     def said(self, job: JobHandle[Any]) -> list[list[float]]:
         """When each attempt of a job said that it was there, in the order of their fences."""
         found: dict[int, list[float]] = {}
-        for line in self.ledger.read_text().splitlines():
+        whole, _, _ = self.ledger.read_text().rpartition("\n")  # the last line is perhaps being written
+        for line in whole.splitlines():
             moment, id_, fence = line.split()
             if id_ == job.id:
                 found.setdefault(int(fence), []).append(float(moment))
