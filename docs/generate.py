@@ -7,11 +7,28 @@ from pathlib import Path
 
 import click
 
+from narrowboat.backends.base import Backend, Capabilities
+from narrowboat.backends.postgres import pool
+from narrowboat.backends.redis import health
+from narrowboat.backends.urls import MODULES
 from narrowboat.cli import COMMANDS, EXIT_CODES
 from narrowboat.core.states import TRANSITIONS, diagram
+from narrowboat.core.units import in_words
 
 HERE = Path(__file__).resolve().parent
 
+CAN = {  # each field of Capabilities
+    "is_shared": "any number of processes share the jobs",
+    "has_transactional_enqueue": "enqueue in your own transaction",
+    "max_delay_s": "longest delay",
+}
+KNOWN = ("needs", "tests were run on")
+VERSIONS = {  # KNOWN of each backend, by its name
+    "SQLite": ("nothing: it comes with Python", "3.40"),
+    "memory": ("nothing", ""),
+    "PostgreSQL": (f"PostgreSQL {pool.OLDEST} or newer", "15; PgBouncer 1.18"),
+    "Redis": (f"Redis {'.'.join(map(str, health.OLDEST))} or newer", "7.0"),
+}
 
 PICTURES = {
     "job": (
@@ -45,7 +62,44 @@ def commands_page() -> str:
     return "".join(parts) + f"\n{codes}\n"
 
 
-PAGES = {"states.md": states_page, "commands.md": commands_page}
+def backends_page() -> str:
+    """The page of backends with its table anew, which is between two comments."""
+    before, start, rest = (HERE / "backends.md").read_text().partition("<!-- generated ")
+    comment, newline, rest = rest.partition("\n")
+    _, end, after = rest.partition("<!-- end -->")
+    return "".join((before, start, comment, newline, capability_table(), end, after))
+
+
+def capability_table() -> str:
+    """What each backend can do, by its own Capabilities, and which versions of its service were run."""
+    modules = dict.fromkeys(MODULES.values())
+    for scheme, module in MODULES.items():
+        modules[module] = f"{modules[module]}, `{scheme}://`" if modules[module] else f"`{scheme}://`"
+    found = {module: _capabilities(module) for module in modules}
+    rows = [["", *(of.name for of in found.values())], ["---"] * (len(found) + 1), ["URL", *map(str, modules.values())]]
+    fields = [field for field in Capabilities.__struct_fields__ if field != "name"]
+    rows += [[CAN[field], *(_in_words(getattr(of, field)) for of in found.values())] for field in fields]
+    rows += [[name, *(VERSIONS[of.name][n] for of in found.values())] for n, name in enumerate(KNOWN)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _capabilities(module: str) -> Capabilities:
+    """Of the one backend in a module."""
+    [found] = {
+        value.capabilities
+        for value in vars(importlib.import_module(module)).values()
+        if isinstance(value, type) and issubclass(value, Backend)
+    }
+    return found
+
+
+def _in_words(value: bool | float | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "any" if value is None else in_words(value)
+
+
+PAGES = {"states.md": states_page, "commands.md": commands_page, "backends.md": backends_page}
 
 
 def main() -> None:

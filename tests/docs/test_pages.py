@@ -67,6 +67,7 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, environme
 def test_the_guides_are_among_the_pages_that_are_run() -> None:
     guides = {
         "async",
+        "backends",
         "browser",
         "changing-a-task",
         "development",

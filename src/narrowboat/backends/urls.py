@@ -13,7 +13,7 @@ from .base import Backend
 
 VARIABLE = "NARROWBOAT_URL"
 FILES_VARIABLE = "NARROWBOAT_FILES"
-_MODULES = {
+MODULES = {
     "sqlite": "narrowboat.backends.sqlite",
     "memory": "narrowboat.backends.memory",
     "postgresql": "narrowboat.backends.postgres",
@@ -30,11 +30,11 @@ def open_backend(url: str, *, make: bool = True) -> Backend:
     Raises ConfigError for a URL that names none, BackendUnavailable.
     """
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in _MODULES:
-        known = ", ".join(f"{name}://" for name in _MODULES)
+    if scheme not in MODULES:
+        known = ", ".join(f"{name}://" for name in MODULES)
         what = f"the scheme {scheme}:// is not known" if scheme else "it has no scheme"
         raise ConfigError(f"{redacted(url)!r} does not name a backend: {what}; known: {known} (from {VARIABLE}?)")
-    backend: Backend = importlib.import_module(_MODULES[scheme]).open_url(url, make=make)
+    backend: Backend = importlib.import_module(MODULES[scheme]).open_url(url, make=make)
     return backend
 
 

@@ -50,8 +50,9 @@ T = TypeVar("T")
 class MemoryBackend(Backend):
     """Keeps jobs in this process, and forgets them with it: for tests and for trying things out."""
 
+    capabilities = Capabilities(name="memory", is_shared=False)
+
     def __init__(self) -> None:
-        self.capabilities = Capabilities(name="memory", is_shared=False)
         self.location = "memory of this process"
         self._store = Store()
         self._changed = threading.Condition()
