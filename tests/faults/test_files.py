@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -304,7 +305,7 @@ def test_files_go_with_the_record_of_their_job(darkroom: Darkroom) -> None:
     job = darkroom.turn.enqueue(File.of(PNG, name="a")).wait(30)
     result, key = job.result, job.result.ref.key
     assert (Path(darkroom.store.folder) / key).exists()
-    with sqlite3.connect(darkroom.folder / "darkroom.db", timeout=30) as connection:
+    with closing(sqlite3.connect(darkroom.folder / "darkroom.db", timeout=30)) as connection, connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert tables
     darkroom.app.backend.purge(_nothing_kept(), limit=10_000)

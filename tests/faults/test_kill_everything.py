@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ KILLS = 10
 
 def count_settlements(database: Path) -> None:
     """Have the database itself write down every end of a job, whoever makes it."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(
             """
             CREATE TABLE settled_log (id TEXT, state);
@@ -31,14 +32,11 @@ def count_settlements(database: Path) -> None:
             BEGIN INSERT INTO settled_log VALUES (NEW.id, NEW.state); END;
             """
         )
-    connection.close()
 
 
 def settlements(database: Path) -> Counter[str]:
-    connection = sqlite3.connect(database)
-    found = Counter(row[0] for row in connection.execute("SELECT id FROM settled_log"))
-    connection.close()
-    return found
+    with closing(sqlite3.connect(database)) as connection:
+        return Counter(row[0] for row in connection.execute("SELECT id FROM settled_log"))
 
 
 @pytest.mark.timeout(150)
