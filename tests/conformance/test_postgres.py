@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
-from narrowboat.backends.postgres import Migration, PostgresBackend, health, pool, schema
+from narrowboat.backends.postgres import Migration, PostgresBackend, health, pool, schema, sleep
 from narrowboat.backends.postgres.address import Address
+from narrowboat.backends.postgres.bells import Limiter
 from narrowboat.backends.urls import open_backend
 from narrowboat.core.decide import Settlement
 from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew, UnsupportedByBackend
@@ -245,6 +246,26 @@ def test_a_hint_wakes_a_worker_of_another_process_at_once_and_not_again_and_agai
         other.enqueue([new()])
         assert sleeping.result(10).work
         assert time.monotonic() - began < 1
+
+
+def test_a_hint_that_was_held_back_after_another_is_made_up_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, other = opened(), opened()
+    monkeypatch.setattr(other, "_hints", Limiter(0.5))
+    monkeypatch.setattr(sleep, "AFTERWARDS_S", 0.6)
+    want = publish(waiting)
+    waiting.wait("w", [want], 0.05)
+    wait_for("the ear to hear", waiting._hears)
+    with ThreadPoolExecutor(1) as threads:
+        sleeping = threads.submit(lambda: waiting.wait("w", [want], 20))
+        other.enqueue([new()])
+        assert sleeping.result(10).work
+        assert len(waiting.step(Step(worker="w", seq=1, wants=(want,))).claimed) == 1
+        began = time.monotonic()
+        sleeping = threads.submit(lambda: waiting.wait("w", [want], 20))
+        wait_for("it to look in vain", lambda: not waiting._waits._seen["w", True].look.has_work)
+        other.enqueue([new()])  # too soon after the first to be said
+        assert sleeping.result(30).work
+        assert time.monotonic() - began < 3
 
 
 def test_without_hints_a_worker_looks_by_itself(opened: Open) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator
+from math import inf
 
 JOBS = "jobs"  # rung here only: whoever watches a job of another process looks by itself
 MOST_NAMES = 10_000
@@ -58,6 +59,7 @@ class Bells:
         self._sleepers: set[Sleeper] = set()
         self._called: set[str] = set()
         self._rung: Counter[str] = Counter()
+        self._rung_at: dict[str, float] = {}
 
     @contextlib.contextmanager
     def sleeping(self, name: str, bells: frozenset[str]) -> Generator[Sleeper]:
@@ -80,6 +82,10 @@ class Bells:
         """How often these have rung, so that it is known whether they have since."""
         return sum(self._rung[bell] for bell in bells)
 
+    def rung_at(self, bells: frozenset[str]) -> float:
+        """When the last of these has rung."""
+        return max((self._rung_at.get(bell, -inf) for bell in bells), default=-inf)
+
     def ring(self, bell: str) -> None:
         """Wake those who sleep until it rings."""
         if self._pid != os.getpid():
@@ -87,7 +93,9 @@ class Bells:
         with self._lock:
             if len(self._rung) > MOST_NAMES:
                 self._rung.clear()
+                self._rung_at.clear()
             self._rung[bell] += 1
+            self._rung_at[bell] = time.monotonic()
             for sleeper in self._sleepers:
                 if bell in sleeper.bells:
                     sleeper.is_rung = True

@@ -85,7 +85,6 @@ class Waits:
             ):
                 seen = self._look(worker, wanted, bells, look)
             looked_for = self._bells.rung(bells) if seen.rung == self._bells.rung(bells) else -1
-            afterwards = inf
             while True:
                 if seen.look.has_work or seen.look.cancels > cancels or sleeper.is_called or self._bells.is_closed:
                     return Wakeup(seen.look.has_work, seen.look.cancels)
@@ -93,16 +92,14 @@ class Waits:
                 if now >= until:
                     return Wakeup(False, seen.look.cancels)
                 rung = self._bells.rung(bells)
-                due = min(self._due(seen, bool(wants), worker, hears()), afterwards)
+                one_of_a_herd = seen.at + HERD_S * seen.look.workers * random.random()
+                due = min(self._due(seen, bool(wants), worker, hears()), self._afterwards(seen, bells, one_of_a_herd))
                 if rung != looked_for:
-                    due = min(due, seen.at + HERD_S * seen.look.workers * random.random())
+                    due = min(due, one_of_a_herd)
                 if now < due:
                     sleeper.sleep(min(due, until) - now)
                     continue
-                if rung != looked_for:
-                    looked_for, afterwards = rung, now + AFTERWARDS_S
-                else:
-                    afterwards = inf
+                looked_for = rung
                 seen = self._look(worker, wanted, bells, look)
 
     def _look(
@@ -117,6 +114,11 @@ class Waits:
         self._holds[worker] = found.holds
         seen = self._seen[worker, bool(wanted)] = _Seen(wanted, found, at, rung)
         return seen
+
+    def _afterwards(self, seen: _Seen, bells: frozenset[str], soonest: float) -> float:
+        """When to look for what was not said because something else just had been, in this wait or before it."""
+        over = self._bells.rung_at(bells) + AFTERWARDS_S
+        return max(over, soonest) if seen.at < over else inf
 
     def _due(self, seen: _Seen, is_idle: bool, worker: str, hears: bool) -> float:
         """When the next look comes if nothing rings."""
