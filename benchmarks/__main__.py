@@ -1,4 +1,4 @@
-"""`make bench`: one run, Narrowboat beside Huey on SQLite and five peers on Redis, its sandbox, and the two forms."""
+"""`make bench`: one run, Narrowboat beside Huey, peers and its own statements, its sandbox, and the two forms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, forms, measure, on_redis, peer, sandbox, streams
+from . import async_jobs, boat, delayed, depth, forms, measure, on_postgres, on_redis, peer, sandbox, streams
 
-PARTS = ("huey", "rest", "redis", "async", "sandbox", "streams", "forms")
+PARTS = ("huey", "rest", "redis", "postgres", "delay", "depth", "async", "sandbox", "streams", "forms")
 
 
 def main() -> None:
@@ -20,6 +20,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=40_000)
     parser.add_argument("--async-jobs", type=int, default=10_000)
     parser.add_argument("--idle", type=float, default=30.0, help="seconds to watch an idle worker for")
+    sizes = {"type": int, "nargs": "+", "default": depth.SIZES}
+    parser.add_argument("--sizes", metavar="JOBS", help="for depth: so many are waiting, growing", **sizes)
+    backends = {"choices": tuple(depth.FRESH), "nargs": "+", "default": tuple(depth.FRESH)}
+    parser.add_argument("--backends", help="for depth: on these; default: all", **backends)
     options = parser.parse_args()
     print(measure.machine())
     complete = True
@@ -33,6 +37,15 @@ def main() -> None:
         if "redis" in options.only:
             print(f"\non Redis, {options.jobs:,} jobs a round, medians of {on_redis.ROUNDS} rounds")
             complete = on_redis.compare(folder, options.jobs, _row) and complete
+        if "postgres" in options.only:
+            print(f"\non PostgreSQL, {options.jobs:,} jobs a round, medians of {on_postgres.ROUNDS} rounds")
+            complete = on_postgres.compare(folder, options.jobs, _row) and complete
+        if "delay" in options.only:
+            print(f"\nwith a network in between, {options.jobs:,} jobs, medians of {delayed.ROUNDS} rounds")
+            complete = delayed.compare(folder, options.jobs, _row) and complete
+        if "depth" in options.only:
+            print("\nwhile much waits: each verb, medians of calls")
+            complete = depth.compare(folder, options.backends, options.sizes, _row) and complete
         if "async" in options.only:
             print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
             complete = async_jobs.compare(folder, options.async_jobs) and complete

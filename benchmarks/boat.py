@@ -12,6 +12,7 @@ from pathlib import Path
 from narrowboat import App, Task
 from narrowboat.backends.base import Filter
 from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.backends.urls import open_backend
 from narrowboat.core.states import State
 
 from . import boat_app, measure
@@ -27,6 +28,16 @@ def database(folder: Path, durability: str, app: App = boat_app.app) -> Generato
     app._backend = SQLiteBackend(path, durability=durability)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
     try:
         yield f"sqlite:///{path}?durability={durability}"
+    finally:
+        app.close()
+
+
+@contextlib.contextmanager
+def at(url: str, app: App = boat_app.app) -> Generator[str]:
+    """The app uses what is at this URL."""
+    app._backend = open_backend(url)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    try:
+        yield url
     finally:
         app.close()
 

@@ -6,18 +6,23 @@ jobs of 200 tasks in one queue are claimed as fast as those of one.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 
 from narrowboat.app.why import why
 from narrowboat.backends.base import Backend, Filter, Retention, Step, Want, WorkerInfo
+from narrowboat.backends.urls import open_backend
 from narrowboat.core.decide import Settlement
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import Claim, NewJob
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+
+from . import postgres_server, redis_server
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 TIMES = 15
@@ -25,6 +30,7 @@ TASKS = 200
 MANY = 20_000  # jobs that are claimed, of one task and of TASKS
 QUEUE = "default"
 Row = Callable[..., None]
+Fresh = Callable[[], str]  # the URL of a new, empty store
 Figures = dict[str, float]
 
 
@@ -66,6 +72,37 @@ def fill(backend: Backend, n: int, tasks: Sequence[str]) -> list[str]:
         backend.enqueue(jobs)
         ids = [job.id for job in jobs]
     return ids
+
+
+def compare(folder: Path, backends: Sequence[str], sizes: Sequence[int], row: Row) -> bool:
+    """Each of these backends by itself."""
+    with contextlib.ExitStack() as servers:
+        for name in backends:
+            fresh = FRESH[name](servers, folder)
+            print(f"\n{name}")
+            backend = open_backend(fresh())
+            table(backend, sizes, row)
+            backend.close()
+            many_tasks(lambda fresh=fresh: open_backend(fresh()), row)
+    return True
+
+
+def _sqlite(_: contextlib.ExitStack, folder: Path) -> Fresh:
+    numbers = count()
+    return lambda: f"sqlite:///{folder}/depth{next(numbers)}.db"
+
+
+def _redis(servers: contextlib.ExitStack, folder: Path) -> Fresh:
+    url, _ = servers.enter_context(redis_server.private(folder))
+    numbers = count()
+    return lambda: f"{url}?namespace=depth-{next(numbers)}"
+
+
+def _postgres(servers: contextlib.ExitStack, _: Path) -> Fresh:
+    return servers.enter_context(postgres_server.private()).fresh
+
+
+FRESH = {"sqlite": _sqlite, "redis": _redis, "postgres": _postgres}
 
 
 def table(backend: Backend, sizes: Sequence[int], row: Row) -> bool:

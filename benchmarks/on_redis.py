@@ -31,7 +31,7 @@ def compare(folder: Path, jobs: int, row: Row) -> bool:
         row("run, two executors", f"{found['run']:,.0f} jobs/s, {_share(found, 'run', 'bare run')}")
         bytes_each = f"{found['waiting']:,.0f} bytes waiting, {found['finished']:,.0f} finished"
         row("memory of a job in Redis", bytes_each)
-        with _at(f"{url}?namespace=latency") as there, boat.worker(there, 2, log=folder / "latency.log"):
+        with boat.at(f"{url}?namespace=latency") as there, boat.worker(there, 2, log=folder / "latency.log"):
             boat_app.when.enqueue().wait(30)
             p50, p99 = boat.latency_ms(500)
             trip = _round_trip_ms(there)
@@ -47,7 +47,7 @@ def _share(found: dict[str, float], ours: str, bare: str) -> str:
 def _round(folder: Path, url: str, jobs: int) -> dict[str, float]:
     found: dict[str, float] = {}
     found["bare bulk"], found["bare run"] = bare(f"{url}-bare", jobs)
-    with _at(url) as there:
+    with boat.at(url) as there:
         before = _memory(there)
         found["single"], found["bulk"] = boat.enqueue_rates(2_000, jobs)
         found["waiting"] = (_memory(there) - before) / (jobs + 2_000)
@@ -88,20 +88,6 @@ def bare(url: str, jobs: int) -> tuple[float, float]:
 
 def _job(name: str, n: int) -> NewJob:
     return NewJob(id=f"{name}:{n:026}", task=name, shape=boat_app.nothing.spec.shape)
-
-
-class _at:  # noqa: N801  (a context manager, used as a word)
-    """The app of the benchmarks, on this URL."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> str:
-        boat_app.app._backend = RedisBackend(address_of(self.url))  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        boat_app.app.close()
 
 
 def _memory(url: str) -> int:

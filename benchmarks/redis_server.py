@@ -18,7 +18,7 @@ def private(folder: Path) -> Generator[tuple[str, int]]:
     program = shutil.which("redis-server")
     if program is None:
         raise RuntimeError("redis-server is not installed (Debian: apt install redis-server)")
-    port = _free_port()
+    port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
@@ -38,7 +38,8 @@ def length(url: str, key: str) -> int:
         return int(connection.recv(64).decode().removeprefix(":"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """That nobody listens on."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
