@@ -235,6 +235,7 @@ def test_importing_narrowboat_loads_no_backend() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.linux  # the portable part needs a temporary folder itself
 @pytest.mark.parametrize(
     ("task", "loaded"),
     [
