@@ -175,7 +175,7 @@ def in_the_open(ground: Ground) -> Found:
 def gallery(ground: Ground, *options: str, is_container: bool = False) -> Iterator[App]:
     """The app with a worker that sees the permissive policy, and perhaps no namespaces."""
     url = f"sqlite:///{tempfile.mkdtemp(dir=ground.home)}/gallery.db"
-    app = App("gallery", url=url)
+    app = App("visitor", url=url)  # not of the name of others that still run beside it
     through = [sys.executable, permissive.__file__, str(ground.policy)]
     through += [sys.executable, docker.__file__] if is_container else []
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from ...core.errors import BackendUnavailable
 from ...core.job import JobSummary
 from ..base import Wakeup, Want
 from .bells import EVERY_QUEUE, JOBS, Bells, Sleeper, cancel_bell, queue_bell
@@ -100,7 +101,12 @@ class Waits:
                     sleeper.sleep(min(due, until) - now)
                     continue
                 looked_for = rung
-                seen = self._look(worker, wanted, bells, look)
+                try:
+                    seen = self._look(worker, wanted, bells, look)
+                except BackendUnavailable:
+                    if not self._bells.is_closed:  # else closing has taken its connection away
+                        raise
+                    return Wakeup(False, cancels)
 
     def _look(
         self,
@@ -140,7 +146,12 @@ def watch(
         while True:
             sleeper.is_rung = False
             at = time.monotonic()
-            found = [] if is_for_nothing or bells.is_closed else look()
+            try:
+                found = [] if is_for_nothing or bells.is_closed else look()
+            except BackendUnavailable:
+                if not bells.is_closed:
+                    raise
+                return []
             now = time.monotonic()
             if found or sleeper.is_called or bells.is_closed or now >= until:
                 return found
