@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench docs pictures security clean
+.PHONY: demo test check bench bench-peers docs pictures security clean
 
 demo: $(VENV)/.studio
 	@$(BIN)/python -m examples.studio.demo
@@ -22,6 +22,9 @@ check: $(VENV)/.test $(VENV)/.check
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 security: $(VENV)/.test
 	@$(BIN)/python -m tests.security.table

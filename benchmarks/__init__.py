@@ -1,1 +1,1 @@
-"""Measurements beside Huey on SQLite, in one run on one machine: `make bench`."""
+"""Measurements beside Huey on SQLite, and of Narrowboat's own parts: `make bench`; `make bench-peers` is `peers`."""

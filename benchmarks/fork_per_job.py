@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 from . import boat, measure, redis_server, sandbox_app
-from .systems import ROOT, System
+from .peers import ledger
+from .peers.systems import RQ
+from .peers.worker import producing, running
 
-RQ = System("rq", "rq_app", (), ("rq==3.0.*",))
 WARM = 20  # jobs before the clock starts, so that all that runs is up
 
 
@@ -26,23 +25,13 @@ def narrowboat_rate(folder: Path, count: int, slots: int, sandbox: str) -> float
 
 def rq_rate(folder: Path, count: int, workers: int) -> float:
     """Jobs/s of so many of RQ's workers; the last jobs, which are taken but not done, count as done."""
-    with redis_server.private(Path(tempfile.mkdtemp(dir=folder))) as (url, _):
-        RQ.enqueue(url, folder, count)
-        with contextlib.ExitStack() as stack:
-            for _ in range(workers):
-                stack.enter_context(_rq_worker(url))
-            return _rate(lambda: redis_server.length(url, "rq:queue:default"), count)
-
-
-@contextlib.contextmanager
-def _rq_worker(url: str) -> Generator[None]:
-    command = [RQ.python(), "-m", "rq.cli", "worker", "--url", url, "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
+    ledger.clear()
+    log = folder / "rq.log"
+    with redis_server.private(Path(tempfile.mkdtemp(dir=folder))) as server:
+        with producing(RQ, server.url, "short", log) as producer:
+            producer.ask(60, do="many", task="nothing", first=0, count=count)
+        with running(RQ, server.url, "short", workers, log):
+            return _rate(lambda: server.length("rq:queue:default"), count)
 
 
 def _rate(waiting: Callable[[], int], count: int) -> float:

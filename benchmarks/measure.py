@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sqlite3
@@ -42,12 +43,20 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """Processor seconds that these processes have used."""
+    """Processor seconds that these processes have used, and those of their children that have ended."""
     total = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
+        total += sum(map(int, fields[11:15]))
     return total / TICKS
+
+
+def tree_cpu_s(*roots: int) -> float:
+    """The same of whole trees, in which processes may end while they are read."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return sum(cpu_s(tree(root)) for root in roots)
+    raise RuntimeError("the process ended while it was measured")
 
 
 def pss_mib(pids: Iterable[int]) -> float:
@@ -58,6 +67,14 @@ def pss_mib(pids: Iterable[int]) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total / 1024
+
+
+def tree_pss_mib(*roots: int) -> float:
+    """The same of whole trees."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return sum(pss_mib(tree(root)) for root in roots)
+    raise RuntimeError("the process ended while it was measured")
 
 
 def idle_share(pid: int, seconds: float) -> float:

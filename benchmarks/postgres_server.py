@@ -21,6 +21,7 @@ from typing import Any
 from . import measure
 from .redis_server import free_port
 
+SELECT = Path(__file__).resolve().parent / "pgbench" / "select.sql"
 PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 
 
@@ -30,6 +31,7 @@ class Postgres:
 
     programs: Path
     port: int
+    pid: int
     databases: int = 0
 
     def fresh(self) -> str:
@@ -39,6 +41,14 @@ class Postgres:
         self.databases += 1
         self.ask(f"CREATE DATABASE bench{self.databases}")
         return f"postgresql://postgres@127.0.0.1:{self.port}/bench{self.databases}"
+
+    def used(self) -> int:
+        """Bytes of the latest database, with what vacuum has not taken back."""
+        return int(self.ask(f"SELECT pg_database_size('bench{self.databases}')"))
+
+    def round_trip_ms(self, count: int = 2000) -> float:
+        """What a bare SELECT 1 takes, by pgbench over one connection."""
+        return 1000 / self.pgbench(SELECT, count)
 
     def ask(self, query: str) -> str:
         """A query whose answer is one value."""
@@ -64,8 +74,8 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def private() -> Generator[Postgres]:
-    """One, from start to end."""
+def private(connections: int = 100) -> Generator[Postgres]:
+    """One, from start to end, for so many connections."""
     programs, user = _programs(), _user()
     folder = Path(tempfile.mkdtemp(prefix="nb-bench-pg-", dir="/tmp"))  # a socket's path may have 107 bytes
     try:
@@ -75,12 +85,13 @@ def private() -> Generator[Postgres]:
         subprocess.run([*initdb, "--locale=C"], check=True, capture_output=True, cwd="/tmp", **user)
         port = free_port()
         options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+        options["max_connections"] = connections
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
             command = [programs / "postgres", "-D", folder / "data", *words]
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **user)
         try:
-            server = Postgres(programs, port)
+            server = Postgres(programs, port, process.pid)
             measure.until(lambda: process.poll() is not None or _answers(server), 30)
             if process.poll() is not None:
                 raise RuntimeError(f"postgres ended at once:\n{(folder / 'log').read_text()}")
@@ -90,6 +101,12 @@ def private() -> Generator[Postgres]:
             process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def version() -> str:
+    """What would run."""
+    said = subprocess.run([_programs() / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    return said.replace("postgres (PostgreSQL)", "PostgreSQL").strip()
 
 
 def _programs() -> Path:
