@@ -18,9 +18,13 @@ from . import boat, postgres_server, redis_server
 DELAY_S = 0.001  # each way
 ROUNDS = 3
 ROOT = Path(__file__).resolve().parents[1]
-PROXY = (
-    "import sys; from tests.support.proxy import Proxy; p = Proxy(int(sys.argv[1]), float(sys.argv[2])); print(p.port)"
-)
+PROXY = """
+import sys
+from tests.support.proxy import Proxy
+
+print(Proxy(int(sys.argv[1]), float(sys.argv[2])).port, flush=True)
+sys.stdin.read()  # until it is told to end
+"""
 Row = Callable[[str, str], None]
 
 
@@ -58,5 +62,7 @@ def _through(url: str, delay_s: float | None) -> Generator[str]:
     command = [sys.executable, "-c", PROXY, port, str(delay_s)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield f"{before}127.0.0.1:{process.stdout.readline().strip()}{rest.removeprefix(port)}"
-        process.terminate()
+        try:
+            yield f"{before}127.0.0.1:{process.stdout.readline().strip()}{rest.removeprefix(port)}"
+        finally:
+            process.terminate()
