@@ -12,7 +12,7 @@ import psycopg
 from psycopg.types.numeric import Int8
 
 from ...core import codec
-from ...core.errors import ConfigError
+from ...core.errors import UnsupportedByBackend
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, Tally, full
 from ...core.states import State
@@ -62,7 +62,7 @@ class PostgresBackend(Backend):
     ConfigError, SchemaTooNew.
     """
 
-    capabilities = Capabilities(name="PostgreSQL", has_transactional_enqueue=True)
+    capabilities = Capabilities(name="PostgreSQL")
 
     def __init__(self, address: Address, *, make: bool = True) -> None:
         self.location, self.url = address.location, address.conninfo
@@ -89,7 +89,7 @@ class PostgresBackend(Backend):
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
     ) -> list[Enqueued]:
-        """See Backend. `into`: a psycopg.Connection to the same database, in a transaction of yours."""
+        """See Backend. `into` is not taken yet."""
         if not jobs:
             return []
         wanted = Jobs.of(jobs)
@@ -107,7 +107,7 @@ class PostgresBackend(Backend):
                 raise
 
         if into is not None:
-            raise ConfigError("into= is not supported yet")
+            raise UnsupportedByBackend("PostgreSQL does not take into= yet: leave it out")
         written = self._pool.run(write)
         if isinstance(written, Over):
             moment = self._pool.run(lambda line: _one(line.execute(self._sql("clock"), {"now": now}))[0])
