@@ -106,7 +106,7 @@ class BackendsAgree(RuleBasedStateMachine):
         self.now = 1_000_000.0
         self.jobs: list[NewJob] = []
         self.seqs = dict.fromkeys(WORKERS, 0)
-        self.last: dict[str, tuple[Step, Step, StepReply]] = {}
+        self.last: dict[str, tuple[Step, Step, set[int]]] = {}  # with all tokens that the real one answered it with
         self.held: dict[str, list[Pair]] = {name: [] for name in WORKERS}  # as each worker believes
         self.stale: list[Pair] = []
         self.tokens = (0, 0)
@@ -215,7 +215,7 @@ class BackendsAgree(RuleBasedStateMachine):
         if not isinstance(model, StepReply):
             return
         self.check_tokens_rise(pairs)
-        self.last[worker] = (model_step, real_step, real)
+        self.last[worker] = (model_step, real_step, {pair[1].token for pair in pairs})
         self.stale += ending
         self.held[worker] = [pair for pair in held if pair not in ending]
         if not is_lost:
@@ -247,7 +247,7 @@ class BackendsAgree(RuleBasedStateMachine):
     def step_again(self, worker: str) -> None:
         if worker not in self.last or self.last[worker][0].seq != self.seqs[worker]:
             return
-        model_step, real_step, before = self.last[worker]
+        model_step, real_step, given = self.last[worker]
         model = _answer(lambda backend: backend.step(model_step, now=self.now), self.model)
         real = _answer(lambda backend: backend.step(real_step, now=self.now), self.real)
         if isinstance(real, StepReply):
@@ -255,8 +255,8 @@ class BackendsAgree(RuleBasedStateMachine):
             assert worker in known
         # After the worker was forgotten and published again, the step is a new one to both.
         pairs = self.compare_replies(model, real, is_again=True)
-        given_before = {claim.token for claim in before.claimed}
-        self.check_tokens_rise([pair for pair in pairs if pair[1].token not in given_before])
+        self.check_tokens_rise([pair for pair in pairs if pair[1].token not in given])
+        given.update(pair[1].token for pair in pairs)
 
     @precondition(lambda self: self.stale)
     @rule(worker=workers, n=numbers, end=st.sampled_from(ENDS), carried=new_jobs)

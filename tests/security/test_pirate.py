@@ -96,12 +96,15 @@ def test_no_other_job_is_in_its_memory(sea: Sea) -> None:
     victim = sea.enqueue("guard", treasure, str(go))
     waiting = [sea.enqueue("guard", treasure, "/") for _ in range(20)]
     wait_for("both to run", lambda: {job.refresh().state for job in (lurker, victim)} == {"running"})
-    [pid] = [pid for pid in sea.worker.executors() if holds(pid, mark.encode())]
-    assert any(holds(other, treasure.encode()) for other in sea.worker.executors())
-    assert not holds(pid, treasure.encode())
-    go.touch()
-    for job in (lurker, victim, *waiting):
-        job.wait(20)
+    try:
+        [pid] = [pid for pid in sea.worker.executors() if holds(pid, mark.encode())]
+        assert any(holds(other, treasure.encode()) for other in sea.worker.executors())
+        assert not holds(pid, treasure.encode())
+        assert holds(pid, mark.encode())  # so it was there to be looked into
+    finally:
+        go.touch()
+        for job in (lurker, victim, *waiting):
+            job.wait(20)
 
 
 @pytest.mark.parametrize("how", pirate.FORGERIES)

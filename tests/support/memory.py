@@ -6,8 +6,12 @@ import re
 
 
 def holds(pid: int, needle: bytes) -> bool:
-    """Whether the memory of a process contains these bytes, its environment block included."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    """Whether the memory of a process contains these bytes, its environment block included. One that ended has none."""
+    try:
+        maps, memory = open(f"/proc/{pid}/maps"), open(f"/proc/{pid}/mem", "rb", buffering=0)  # noqa: SIM115
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    with maps, memory:
         for line in maps:
             match = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
             if not match or "[v" in line:
