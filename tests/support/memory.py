@@ -8,7 +8,7 @@ import re
 def holds(pid: int, needle: bytes) -> bool:
     """Whether the memory of a process contains these bytes, its environment block included. One that ended has none."""
     try:
-        maps, memory = open(f"/proc/{pid}/maps"), open(f"/proc/{pid}/mem", "rb", buffering=0)  # noqa: SIM115
+        maps, memory = open(f"/proc/{pid}/maps"), open(f"/proc/{pid}/mem", "rb", buffering=0)
     except (FileNotFoundError, ProcessLookupError):
         return False
     with maps, memory:

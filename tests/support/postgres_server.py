@@ -105,6 +105,11 @@ class PostgresServer:
             )
         wait_for("the server to take connections", self._is_ready)
 
+    def serve(self, **settings: str) -> None:
+        """Start it with more settings."""
+        self._settings = self._settings | settings
+        self.start()
+
     def kill(self) -> None:
         """kill -9 of every process of it, at once, as when the machine goes down."""
         assert self._process is not None

@@ -13,6 +13,7 @@ UNKNOWN_WORKER = "NB001"
 # Of a connection that the server refuses, libpq tells the words only, and not the SQLSTATE.
 _HOPELESS = re.compile(
     r'(database|role) ".*" does not exist|authentication failed|no password supplied|no pg_hba\.conf entry'
+    r"|certificate verify failed|server certificate for .* does not match|server does not support SSL"
 )
 
 

@@ -57,6 +57,8 @@ class Connections:
             except errors.AuthenticationError as error:
                 raise ConfigError(f"{self.address.location}: the server refused user or password: {error}") from error
             except (errors.ConnectionError, errors.TimeoutError, errors.ResponseError) as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise ConfigError(f"{self.address.location}: {error}") from error
                 failures += 1
                 pause_s = random.random() * min(1.0, 0.01 * 2**failures)
                 if not self._is_passing(error) or time.monotonic() + pause_s > until:
