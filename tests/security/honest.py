@@ -23,6 +23,7 @@ import logging
 import mmap
 import multiprocessing
 import os
+import pathlib
 import pickle
 import queue
 import secrets
@@ -216,6 +217,20 @@ def temporary_files() -> list[Any]:
         nameless.write(b"x")
         found.append(os.path.isdir(folder))
     return [*found, not os.path.exists(folder)]
+
+
+@returns([True, True, False, ["touched"]])
+def marks() -> list[Any]:
+    """Empty files, made, made again, moved and removed."""
+    mark = pathlib.Path("marks/mark")
+    mark.parent.mkdir()
+    mark.touch()
+    made = mark.exists()
+    mark.touch()
+    mark.with_name("other").touch(mode=0o600)
+    mark.with_name("other").unlink()
+    mark.rename(mark.with_name("touched"))
+    return [made, os.path.exists("marks/touched"), mark.exists(), os.listdir("marks")]
 
 
 @returns(["ba7816bf", "508c5e8c", "de7c9b85", 64, 32])

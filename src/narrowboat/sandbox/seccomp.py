@@ -101,6 +101,9 @@ def _rules(calls: Calls) -> dict[str, Program]:
     rules |= {name: [_give(PRETEND)] for name in table.PRETENDED}
     rules |= {name: [_give(ABSENT)] for name in table.ABSENT}
     rules |= {name: [_give(TRAP)] for name in table.HOSTILE}
+    # "Now" for a path is how Path.touch asks whether the file is there: told yes, it would not make it.
+    rules |= {name: _when_null(1, DENY, PRETEND) for name in ("utime", "utimes")}
+    rules["utimensat"] = _when_null(1, PRETEND, _when_null(2, DENY, PRETEND))
     own_pid = _when_one_of(0, [OWN_PID])
     rules |= {
         # No page is writable and executable, nor becomes executable after it was written.
@@ -181,9 +184,10 @@ def _unless_all(argument: int, bits: int) -> Program:
     return [_low(argument), (_AND, 0, 0, bits), (_JUMP_EQUAL, 0, 1, bits), _give(DENY), _give(ALLOW)]
 
 
-def _when_null(argument: int) -> Program:
+def _when_null(argument: int, then: int = ALLOW, otherwise: int | Program = DENY) -> Program:
     high = (_LOAD, 0, 0, 16 + 8 * argument + 4)
-    return [_low(argument), (_JUMP_EQUAL, 0, 3, 0), high, (_JUMP_EQUAL, 0, 1, 0), _give(ALLOW), _give(DENY)]
+    rest = [_give(otherwise)] if isinstance(otherwise, int) else otherwise
+    return [_low(argument), (_JUMP_EQUAL, 0, 3, 0), high, (_JUMP_EQUAL, 0, 1, 0), _give(then), *rest]
 
 
 def _socket(families: Iterable[int], types: Iterable[int]) -> Program:
