@@ -33,7 +33,9 @@ class Channel(socket.socket):
     """A SOCK_SEQPACKET socket: what is sent is received as one message. `is_ahead`: one was read, but not yet given."""
 
     is_ahead = False
-    _room: mmap.mmap | bytes = b""  # where messages come in: as large as the largest, and no page of it used before its time
+    _room: mmap.mmap | bytes = (
+        b""  # where messages come in: as large as the largest, and no page of it used before its time
+    )
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
         """One message, by one thread at a time. socket's own takes memory for `limit` bytes each time."""
