@@ -48,10 +48,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def takes_files(self) -> bool:
         """Whether an argument is a File, or holds some."""
-        for parameter in self.parameters:  # asked for each job, and this is twice as fast as any()
-            if parameter.is_file:
-                return True
-        return False
+        return bool(self.parameters) and any(parameter.is_file for parameter in self.parameters)
 
     @property
     def has_files(self) -> bool:

@@ -115,7 +115,7 @@ class SerialExecutor:
             self._hear()
 
     def _expect_alarm(self, attempt: Attempt) -> None:
-        """One timer serves many short attempts: where it strikes too early for the one that runs then, it is set anew."""
+        """One timer serves many short attempts: where it strikes too early for the one that runs, it is set anew."""
         overdue_at = attempt.began + attempt.run.timeout_s
         if not 0.0 < self._alarm_at <= overdue_at:
             self._set_alarm(overdue_at)

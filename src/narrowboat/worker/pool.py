@@ -14,6 +14,7 @@ from ..core.codec import printable
 from ..core.needs import Reach
 from ..core.outcome import Cancelled, Crashed, Outcome, Released, Succeeded
 from ..executor import wire
+from .ahead import STUCK_BEHIND_S, Lines
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
 from .hearing import Events, Hearing
 from .held import Held
@@ -27,7 +28,6 @@ from .verdict import CANCEL, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
 
 log = logging.getLogger("narrowboat.worker")
-STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what is before them is not short
 TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs of another wait
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
 CAME_UP_S = 1.0  # a spare that has lived so long had come up well
@@ -185,20 +185,22 @@ class Pool:
                 coming[executor.kind] += executor.kind.capacity
         self._assign_suspects(coming)
         left: deque[Held] = deque()
-        hopeless: dict[tuple[Kind, str], Held] = {}
+        lines: dict[str, Lines] = {}  # by task, once no executor can begin one of its jobs at once
+        hopeless: dict[str, Held] = {}
         while self.hand:
             held = self.hand.popleft()
-            kind = self._kind_of(held)
-            what = (kind, held.claim.task)
-            if what in hopeless:
-                left.append(held)
-            elif self._give(held, kind):
-                continue
-            elif coming[kind] > 0 or self._fork(kind, coming):
-                coming[kind] -= 1
-                left.append(held)
-            elif not self._give_ahead(held, kind):
-                hopeless[what] = held
+            task = held.claim.task
+            if task not in lines:
+                kind = self._kind_of(held)
+                if self._give(held, kind):
+                    continue
+                if coming[kind] > 0 or self._fork(kind, coming):
+                    coming[kind] -= 1
+                    left.append(held)
+                    continue
+                lines[task] = self._lines(kind, task)
+            if task in hopeless or not self._give_ahead(held, lines[task]):
+                hopeless.setdefault(task, held)
                 left.append(held)
         self.hand = left
         for held in hopeless.values():
@@ -228,20 +230,18 @@ class Pool:
             return False
         return executor.give(held)
 
-    def _give_ahead(self, held: Held, kind: Kind) -> bool:
+    def _lines(self, kind: Kind, task: str) -> Lines:
+        """Those that short jobs of a task may join."""
+        longest = 0 if kind.is_fresh else self.pace.ahead(task)
+        return Lines((e for e in self.executors if e.kind == kind), longest, self._wear)
+
+    def _give_ahead(self, held: Held, lines: Lines) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        ahead = 0 if kind.is_fresh else self.pace.ahead(held.claim.task)
-        if ahead == 0:
+        executor = lines.join(held)
+        if executor is None:
             return False
-        fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
-        fitting = [e for e in fitting if self._wear.allows(e)]
-        shortest = min(fitting, key=lambda e: e.ahead, default=None)
-        if shortest is None or shortest.ahead >= ahead or any(h.kill_at for h in shortest.running()[:1]):
-            return False
-        if shortest.begun and time.monotonic() - shortest.moved_at > STUCK_BEHIND_S:
-            return False
-        self.next_scan = min(self.next_scan, shortest.moved_at + STUCK_BEHIND_S)
-        return shortest.give(held)
+        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S)
+        return True
 
     def _fork(self, kind: Kind, coming: Counter[Kind]) -> bool:
         """Ask for one more executor, if there is room for it."""
