@@ -185,11 +185,11 @@ def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
 def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
     ledger = Ledger("w")
     assert ledger.due_at(can_batch=True) is None
-    ledger.settle(held(), Succeeded())
+    ledger.ended(held(), Succeeded())
     assert ledger.due_at(can_batch=False) == 0.0
     assert (ledger.due_at(can_batch=True) or 0) > 0
     for number in range(BATCH):
-        ledger.settle(held(f"t:{number}"), Released())
+        ledger.ended(held(f"t:{number}"), Released())
     assert ledger.due_at(can_batch=True) == 0.0
 
 
@@ -198,7 +198,7 @@ def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
     short, long = held("t:1"), held("t:2")
     ledger.began(short)
     ledger.began(long)
-    ledger.settle(short, Succeeded())
+    ledger.ended(short, Succeeded())
     step = ledger.next_step([], None)
     assert [ref.id for ref in step.started] == ["t:2"]
     assert [settlement.id for settlement in step.settled] == ["t:1"]

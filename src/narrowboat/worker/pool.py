@@ -424,11 +424,12 @@ class Pool:
         self._stillborn = 0
         if executor.kind.is_fresh:
             self.next_scan = min(self.next_scan, self._spares.used(executor.kind, time.monotonic()))
-        overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
-        self._scales.expect(executor, time.monotonic())
-        self.next_scan = min(self.next_scan, self._scales.next_at)
-        is_stuck_soon = executor.unbegun and self.pace.ahead(held.claim.task)
-        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
+        if executor.is_watched:
+            self._scales.expect(time.monotonic())
+            self.next_scan = min(self.next_scan, self._scales.next_at)
+        at = executor.moved_at + (STUCK_BEHIND_S if executor.unbegun else held.spec.timeout_s + STOPPING_S)
+        if at < self.next_scan:
+            self.next_scan = at
 
     def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
