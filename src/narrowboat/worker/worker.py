@@ -197,8 +197,8 @@ class Worker:
     def _loop(self) -> None:
         while not self._is_over():
             now = time.monotonic()
-            self._feed_watchdog(now)
             self._turn(now)
+            self._feed_watchdog(now)
             for key, _ in self._selector.select(self._patience()):
                 key.data()
         faulthandler.cancel_dump_traceback_later()
