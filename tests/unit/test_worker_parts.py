@@ -20,6 +20,7 @@ from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Relea
 from narrowboat.core.states import State
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
+from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
 from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
@@ -35,6 +36,7 @@ from narrowboat.worker.secrets import Secrets
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
 from narrowboat.worker.shyness import Shyness
 from narrowboat.worker.verdict import verdict
+from narrowboat.worker.wear import Wear
 from narrowboat.worker.zygote import clean_environment
 
 tokens = itertools.count(1)
@@ -52,6 +54,19 @@ class Ignored:
 
 def make_pool(slots: int) -> Pool:
     return Pool(slots, Ignored(), Ignored())
+
+
+def test_jobs_ahead_join_the_shortest_line_until_all_are_long_enough() -> None:
+    busy, free = (Executor(number, Kind()) for number in range(2))
+    for executor in (busy, free):
+        executor.process = kernel.Process(os.getpid())
+    assert busy.give(held()) and busy.give(held()) and busy.give(held())
+    ahead = Ahead([busy, free], 3, Wear())
+    assert [ahead.give(held()) for _ in range(6)] == [free, free, free, busy, free, None]
+    assert (busy.ahead, free.ahead) == (3, 3)
+    assert Ahead([busy, free], 0, Wear()).give(held()) is None
+    busy.close()
+    free.close()
 
 
 def test_queues_and_slots_as_people_write_them() -> None:

@@ -13,8 +13,8 @@ from .wear import Wear
 STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what is before them is not short
 
 
-class Lines:
-    """The lines before executors of one kind, at one moment: a job joins the shortest.
+class Ahead:
+    """The lines in the sockets of executors of one kind, at one moment: a job joins the shortest.
 
     longest: how many jobs may wait in each beyond those that run.
     """
@@ -26,7 +26,7 @@ class Lines:
         self._lines = [(executor.ahead, number, executor) for number, executor in enumerate(fitting)]
         heapq.heapify(self._lines)
 
-    def join(self, held: Held) -> Executor | None:
+    def give(self, held: Held) -> Executor | None:
         """Which executor was given the job; None when all lines are long enough."""
         while self._lines:
             ahead, number, executor = self._lines[0]

@@ -14,7 +14,7 @@ from ..core.codec import printable
 from ..core.needs import Reach
 from ..core.outcome import Cancelled, Crashed, Outcome, Released, Succeeded
 from ..executor import wire
-from .ahead import STUCK_BEHIND_S, Lines
+from .ahead import STUCK_BEHIND_S, Ahead
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
 from .hearing import Events, Hearing
 from .held import Held
@@ -185,12 +185,12 @@ class Pool:
                 coming[executor.kind] += executor.kind.capacity
         self._assign_suspects(coming)
         left: deque[Held] = deque()
-        lines: dict[str, Lines] = {}  # by task, once no executor can begin one of its jobs at once
+        ahead: dict[str, Ahead] = {}  # by task, once no executor can begin one of its jobs at once
         hopeless: dict[str, Held] = {}
         while self.hand:
             held = self.hand.popleft()
             task = held.claim.task
-            if task not in lines:
+            if task not in ahead:
                 kind = self._kind_of(held)
                 if self._give(held, kind):
                     continue
@@ -198,8 +198,8 @@ class Pool:
                     coming[kind] -= 1
                     left.append(held)
                     continue
-                lines[task] = self._lines(kind, task)
-            if task in hopeless or not self._give_ahead(held, lines[task]):
+                ahead[task] = self._ahead(kind, task)
+            if task in hopeless or not self._give_ahead(held, ahead[task]):
                 hopeless.setdefault(task, held)
                 left.append(held)
         self.hand = left
@@ -230,14 +230,14 @@ class Pool:
             return False
         return executor.give(held)
 
-    def _lines(self, kind: Kind, task: str) -> Lines:
-        """Those that short jobs of a task may join."""
+    def _ahead(self, kind: Kind, task: str) -> Ahead:
+        """The lines that short jobs of a task may join."""
         longest = 0 if kind.is_fresh else self.pace.ahead(task)
-        return Lines((e for e in self.executors if e.kind == kind), longest, self._wear)
+        return Ahead((e for e in self.executors if e.kind == kind), longest, self._wear)
 
-    def _give_ahead(self, held: Held, lines: Lines) -> bool:
+    def _give_ahead(self, held: Held, ahead: Ahead) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        executor = lines.join(held)
+        executor = ahead.give(held)
         if executor is None:
             return False
         self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S)
