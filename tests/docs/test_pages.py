@@ -46,7 +46,7 @@ RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
 @pytest.fixture
 def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What a page says that its reader has."""
-    if request.getfixturevalue("page").name != "postgresql.md":
+    if request.getfixturevalue("page").name not in ("postgresql.md", "transactions.md"):
         yield {}
         return
     server = postgres_server.shared_server()
@@ -54,7 +54,7 @@ def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         connection.execute("CREATE DATABASE shop")
         yield {"NARROWBOAT_URL": f"postgresql:///shop?host={server.folder}", "PGUSER": "postgres"}
         connection.execute("DROP DATABASE shop WITH (FORCE)")
-        connection.execute("DROP ROLE app")
+        connection.execute("DROP ROLE IF EXISTS app")
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
@@ -78,6 +78,7 @@ def test_the_guides_are_among_the_pages_that_are_run() -> None:
         "redis",
         "testing",
         "the-talk",
+        "transactions",
         "tutorial",
         "workers",
     }

@@ -194,28 +194,6 @@ def test_urls_that_cannot_be(tmp_path: Path, url: str, error: type[Exception], m
         open_backend(url.format(folder=tmp_path))
 
 
-def test_jobs_may_be_enqueued_in_a_transaction_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.db"
-    backend = SQLiteBackend(path)
-    mine = sqlite3.connect(path, isolation_level=None)
-    mine.execute("CREATE TABLE orders (id)")
-    for end, expected in (("ROLLBACK", 0), ("COMMIT", 1)):
-        mine.execute("BEGIN IMMEDIATE")
-        mine.execute("INSERT INTO orders VALUES (1)")
-        backend.enqueue(jobs(), into=mine)
-        mine.execute(end)
-        assert count_jobs(path) == expected
-    elsewhere = sqlite3.connect(tmp_path / "other.db")
-    with pytest.raises(ConfigError, match="but the jobs are in"):
-        backend.enqueue(jobs(), into=elsewhere)
-    with pytest.raises(ConfigError, match="takes an open"):
-        backend.enqueue(jobs(), into="connection")
-    elsewhere.close()
-    mine.close()
-    assert backend.audit() == []
-    backend.close()
-
-
 def test_a_backend_goes_on_in_parent_and_child_after_a_fork(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     backend = SQLiteBackend(path)

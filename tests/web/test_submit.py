@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -218,3 +220,17 @@ def _keep(file: File) -> None:
 def _kept(shop: Shop) -> list[Path]:
     folder = Path(shop.app.files.folder)
     return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size >= 100]
+
+
+def test_what_is_handed_in_may_be_part_of_the_forms_own_transaction(shop: Shop) -> None:
+    assert shop.count() == 0
+    with closing(sqlite3.connect(shop.app.backend.location)) as mine:
+        for is_async in (False, True):
+            for end, expected in ((mine.rollback, 0), (mine.commit, 1)):
+                before = shop.count()
+                visitor = shop.web.visitor("ann", {"Idempotency-Key": f"{is_async} {expected}"})
+                task = shop.resize.using(connection=mine)
+                answer = asyncio.run(visitor.asubmit(task, "cat.jpg")) if is_async else visitor.submit(task, "cat.jpg")
+                assert (answer.status, shop.count()) == (202, before)
+                end()
+                assert shop.count() == before + expected

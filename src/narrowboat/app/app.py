@@ -30,7 +30,7 @@ from ..core.errors import (
 from ..core.file import Accept, File, FileRef, Put, binder, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
-from ..core.job import NewJob
+from ..core.job import Enqueued, NewJob
 from ..core.moments import Moment
 from ..core.needs import Needs
 from ..core.outcome import DeadJob
@@ -249,23 +249,27 @@ class App:
     def enqueue_many(self, prepared: Sequence[PreparedJob[R]]) -> list[JobHandle[R]]:
         """Write many jobs in one round trip, all or none; handles in the same order. Raises QueueFull.
 
+        With `using(connection=...)`, all of them by the same one: see `Task.using`.
+
         Inside a task: they are written together with its success, if its Needs(enqueue=...) name them.
         """
         jobs = [job.new for job in prepared]
+        connection = _connection_of(prepared)
         to_worker = context.channel.get()
         if to_worker is not None:
+            if connection is not None:
+                raise ConfigError(
+                    f"{jobs[0].task}: inside a task, jobs are written together with its success, and not with a "
+                    "transaction of yours: leave out connection="
+                )
             to_worker.enqueue(jobs)
             return [JobHandle(self, job.id) for job in jobs]
         try:
-            written = self.backend.enqueue(jobs, limits=self._limits)
+            written = self.backend.enqueue(jobs, connection, self._limits)
         except QueueFull:
-            for job in jobs:
-                if names_files(job.args):
-                    self.drop_files(job.id)
+            self._drop_files_of(jobs)
             raise
-        for asked, found in zip(jobs, written, strict=True):
-            if not found.created and asked.id != found.id and names_files(asked.args):
-                self.drop_files(asked.id)  # of no use: the job of this key has its own
+        self._drop_files_of(_left_out(jobs, written))
         return [JobHandle(self, job.id, created=job.created) for job in written]
 
     async def aenqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
@@ -277,7 +281,18 @@ class App:
         """`enqueue_many` for async code."""
         if context.channel.get() is not None:  # nothing to wait for
             return self.enqueue_many(prepared)
-        return await in_thread(self.enqueue_many, prepared)
+        connection = _connection_of(prepared)
+        if connection is None:
+            return await in_thread(self.enqueue_many, prepared)
+        jobs = [job.new for job in prepared]
+        backend = await in_thread(lambda: self.backend)
+        try:
+            written = await backend.aenqueue(jobs, connection, self._limits)
+        except QueueFull:
+            await in_thread(self._drop_files_of, jobs)
+            raise
+        await in_thread(self._drop_files_of, _left_out(jobs, written))
+        return [JobHandle(self, job.id, created=job.created) for job in written]
 
     def enqueue_by_name(
         self,
@@ -408,6 +423,11 @@ class App:
             self._backend.close()
             self._backend = self._files = None
 
+    def _drop_files_of(self, jobs: Sequence[NewJob]) -> None:
+        for job in jobs:
+            if names_files(job.args):
+                self.drop_files(job.id)
+
     def _unknown_task(self, task: str) -> str:
         published = self.backend.published()
         import difflib
@@ -432,6 +452,20 @@ class App:
 def task_name(task: Enqueueable[..., Any] | str | None) -> str | None:
     """Of a task, or of its name."""
     return task.name if isinstance(task, Enqueueable) else task
+
+
+def _connection_of(prepared: Sequence[PreparedJob[Any]]) -> Any:
+    """The caller's one connection for all of these, if there is one. Raises ConfigError for several."""
+    given = prepared[0].connection if prepared else None
+    if any(job.connection is not given and job.connection != given for job in prepared):
+        raise ConfigError("jobs that are written together take one connection=, the same for each of them")
+    return given
+
+
+def _left_out(jobs: Sequence[NewJob], written: Sequence[Enqueued]) -> list[NewJob]:
+    """Those whose files are of no use, since the job that is there instead has its own."""
+    pairs = zip(jobs, written, strict=True)
+    return [asked for asked, found in pairs if not found.created and asked.id != found.id]
 
 
 def _bind_by_name(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

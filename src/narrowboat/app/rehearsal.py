@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 
 from ..backends.base import NO_LIMITS, Backend, Filter
 from ..core import codec
+from ..core.aside import in_thread
 from ..core.errors import ConfigError, WaitTimeout
 from ..core.job import Enqueued, Job, JobSummary, NewJob
 from ..core.queue import Queue
@@ -164,9 +165,15 @@ class _Stage(Clocked):
     def enqueue(
         self, jobs: Sequence[NewJob], into: Any = None, limits: Mapping[str, Queue] = NO_LIMITS
     ) -> list[Enqueued]:
-        written = self._backend.enqueue(jobs, into, limits, now=self._clock.now)
+        """`into` is left alone: there is no transaction that memory could be part of."""
+        written = self._backend.enqueue(jobs, None, limits, now=self._clock.now)
         self._rehearsal.wrote()
         return written
+
+    async def aenqueue(
+        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS
+    ) -> list[Enqueued]:
+        return await in_thread(self.enqueue, jobs, into, limits)
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, watcher: str = "") -> list[JobSummary]:
         return self._rehearsal.waited_for(revisions)

@@ -40,6 +40,7 @@ class Options:
     tags: Sequence[str] = ()
     summary: str = ""
     client: str = ""
+    connection: Any = None
 
     def __post_init__(self) -> None:
         if not MIN_PRIORITY <= self.priority <= MAX_PRIORITY:
@@ -61,9 +62,10 @@ class Options:
 
 
 class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
-    """A job that has been checked but not written; give it to `App.enqueue_many`."""
+    """A job that has been checked but not written; give it to `App.enqueue_many`. connection: see `Task.using`."""
 
     new: NewJob
+    connection: Any = None
 
 
 class Desk(Home, Protocol):
@@ -142,6 +144,7 @@ class Enqueueable(Generic[P, R]):
         tags: Sequence[str] | None = None,
         summary: str | None = None,
         client: str | None = None,
+        connection: object | None = None,
     ) -> BoundTask[P, R]:
         """This task with other options, for the jobs enqueued through what is returned.
 
@@ -150,6 +153,8 @@ class Enqueueable(Generic[P, R]):
         key_for: "waiting", "active", or a duration after success.
         summary: one line for people; a template, too.
         client: who asks, such as "user-7", for queues that limit what each client may have waiting.
+        connection: yours to the database that keeps the jobs, which exist exactly when your transaction is committed:
+        one of psycopg, sqlite3 or SQLAlchemy, also a Session or AsyncSession, or the alias of a Django database.
         """
         given = {
             "queue": queue,
@@ -161,6 +166,7 @@ class Enqueueable(Generic[P, R]):
             "tags": tags,
             "summary": summary,
             "client": client,
+            "connection": connection,
         }
         changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return BoundTask(self, replace(self._options, **changed))
@@ -244,7 +250,8 @@ class Enqueueable(Generic[P, R]):
                 tags=tuple(options.tags),
                 summary=self._summary(options, data),
                 shape=self.spec.shape,
-            )
+            ),
+            options.connection,
         )
 
     def _encode(self, job_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

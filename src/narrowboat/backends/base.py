@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..core.decide import Settlement
+from ..core.errors import UnsupportedByBackend
 from ..core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob, Progress
 from ..core.queue import Queue
 from ..core.states import State
@@ -31,6 +32,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     is_shared: bool = True  # other processes see the same jobs
     has_transactional_enqueue: bool = False  # `into=` takes the caller's own connection
     max_delay_s: float | None = None  # None: any delay
+
+
+def no_part_of_it(service: str) -> UnsupportedByBackend:
+    """What is raised for a connection of the caller's, where no transaction can hold what is enqueued."""
+    return UnsupportedByBackend(
+        f"the jobs are in {service}, which takes no part in a transaction of yours, so connection= cannot hold what it "
+        "promises: keep jobs in the database of that transaction (postgresql, sqlite), or enqueue after the commit"
+    )
 
 
 class ClaimRef(msgspec.Struct, frozen=True, gc=False):
@@ -218,8 +227,19 @@ class Backend(ABC):
         written. Waiting are scheduled and queued jobs, wherever they came from; but what a task enqueues (in a
         settlement), retries, releases and rescues are never refused. Callers at the same time never go past a limit
         together.
+        into: the caller's own connection, see `backends.foreign`: the jobs are written in the transaction that it has
+        under way, or would begin with its next statement, and exist exactly when that is committed, which is left to
+        the caller. Raises UnsupportedByBackend where Capabilities say so, ConfigError for one that leads elsewhere.
         Raises BackendUnavailable within a bounded wait when it cannot write.
         """
+
+    async def aenqueue(
+        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+    ) -> list[Enqueued]:
+        """`enqueue` into a connection of async code, on its own event loop; also into one that is not async, which
+        blocks the loop as its own statements do.
+        """
+        return self.enqueue(jobs, into, limits, now)
 
     @abstractmethod
     def step(self, step: Step, now: float | None = None) -> StepReply:

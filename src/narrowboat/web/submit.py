@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ParamSpec, Protocol
 
 import msgspec
@@ -14,7 +15,6 @@ from ..app.handle import AnyJob
 from ..app.task import BoundTask, Enqueueable
 from ..core import keys
 from ..core.errors import BadArguments, NarrowboatError
-from ..core.job import NewJob
 from .answer import Answer, Ask, KeyUsedOtherwise, as_json, moved, refusal, retry_after
 from .pages import Pages
 
@@ -68,11 +68,20 @@ class Visitor:
         with the same job; 422 if its arguments are others. What cannot be taken is answered with 413, 415, 422, 429
         or 503, and nothing is kept. Raises what is this side's own fault, such as ConfigError.
         """
-        return self._answered(lambda: task.job(*args, **kwargs))
+        try:
+            prepared, fingerprint = self._prepared(lambda: task.job(*args, **kwargs))
+            return self._taken(self._counter.app.enqueue(prepared), fingerprint)
+        except NarrowboatError as error:
+            return self._refused(error)
 
     async def asubmit(self, task: Enqueueable[P, Any] | BoundTask[P, Any], *args: P.args, **kwargs: P.kwargs) -> Answer:
         """`submit` for async code."""
-        return await asyncio.to_thread(self._answered, lambda: task.job(*args, **kwargs))
+        try:
+            prepared, fingerprint = await asyncio.to_thread(self._prepared, lambda: task.job(*args, **kwargs))
+            job = await self._counter.app.aenqueue(prepared)
+            return await asyncio.to_thread(self._taken, job, fingerprint)
+        except NarrowboatError as error:
+            return self._refused(error)
 
     def accepted(self, job: AnyJob) -> Answer:
         """The answer for a job that is enqueued already."""
@@ -92,32 +101,30 @@ class Visitor:
         }
         return as_json(202, body, ("Location", place), retry_after(1), *extra)
 
-    def _answered(self, prepare: Callable[[], PreparedJob[Any]]) -> Answer:
-        try:
-            return self.accepted(self._enqueue(prepare))
-        except NarrowboatError as error:
-            refused = refusal(error)
-            if refused is None:
-                raise
-            return self._counter.pages.refused(refused) if self._ask.wants_page else refused.answer()
-
-    def _enqueue(self, prepare: Callable[[], PreparedJob[Any]]) -> AnyJob:
-        app = self._counter.app
+    def _prepared(self, prepare: Callable[[], PreparedJob[Any]]) -> tuple[PreparedJob[Any], str]:
+        """The job for this person, and a fingerprint of its arguments where a request may come again."""
         given = self._ask.headers.get(HEADER, "").strip()
         if len(given) > LONGEST_KEY or not given.isprintable():
             raise BadArguments(f"an Idempotency-Key has at most {LONGEST_KEY} printable characters")
-        new = msgspec.structs.replace(prepare().new, client=self._person)
+        prepared = prepare()
+        new = msgspec.structs.replace(prepared.new, client=self._person)
         if not given or new.key is not None:  # a task with a key= of its own is one job already
-            return app.enqueue(_prepared(new))
-        fingerprint = keys.name_of(app.runnables()[new.task].all_values(new.args))
+            return replace(prepared, new=new), ""
+        fingerprint = keys.name_of(self._counter.app.runnables()[new.task].all_values(new.args))
         # Behind a hash, since the parts are other people's texts, of any length.
         key = "visit:" + hashlib.sha256(f"{len(self._person)}:{self._person}{given}".encode()).hexdigest()
         headers = {**new.headers, FINGERPRINT: fingerprint}
-        job = app.enqueue(_prepared(msgspec.structs.replace(new, key=key, key_for=KEEP_S, headers=headers)))
-        if not job.created and job.record.headers.get(FINGERPRINT) != fingerprint:
+        new = msgspec.structs.replace(new, key=key, key_for=KEEP_S, headers=headers)
+        return replace(prepared, new=new), fingerprint
+
+    def _taken(self, job: AnyJob, fingerprint: str) -> Answer:
+        if fingerprint and not job.created and job.record.headers.get(FINGERPRINT) != fingerprint:
             raise KeyUsedOtherwise("this Idempotency-Key was used for something else; send a new one")
-        return job
+        return self.accepted(job)
 
-
-def _prepared(new: NewJob) -> PreparedJob[Any]:
-    return PreparedJob(new)
+    def _refused(self, error: NarrowboatError) -> Answer:
+        """Raises the error where it is no fault of the request."""
+        refused = refusal(error)
+        if refused is None:
+            raise error
+        return self._counter.pages.refused(refused) if self._ask.wants_page else refused.answer()

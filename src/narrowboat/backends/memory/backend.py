@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...core.errors import UnsupportedByBackend
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Queue, full
 from ...core.states import State
@@ -37,6 +36,7 @@ from ..base import (
     WorkerInfo,
     WorkerView,
     allowed,
+    no_part_of_it,
 )
 from . import look
 from .audit import audit
@@ -72,7 +72,7 @@ class MemoryBackend(Backend):
         now: float | None = None,
     ) -> list[Enqueued]:
         if into is not None:
-            raise UnsupportedByBackend("the memory backend has no connection to enqueue into: leave out into=")
+            raise no_part_of_it("memory")
         if not all(isinstance(job, NewJob) for job in jobs):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError("enqueue takes NewJob values; nothing was written")
         with self._changed:

@@ -12,9 +12,9 @@ import psycopg
 from psycopg.types.numeric import Int8
 
 from ...core import codec
-from ...core.errors import UnsupportedByBackend
+from ...core.aside import in_thread
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
-from ...core.queue import ENDS, Over, Queue, Tally, full
+from ...core.queue import ENDS, Over, Queue, full
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -39,8 +39,10 @@ from ..base import (
 )
 from .address import Address
 from .bells import EVERY_QUEUE, JOBS, Bells, Limiter, cancel_bell, queue_bell
+from .callers import Callers
 from .ear import Ear
 from .health import Setup, doubts, explained, setup_of
+from .into import enqueue, enqueue_within, run_whole
 from .messages import Jobs, parts_of, progress_of, started_of, wants_of, without_nul
 from .pool import Line, Pool
 from .queries import Queries
@@ -62,12 +64,13 @@ class PostgresBackend(Backend):
     ConfigError, SchemaTooNew.
     """
 
-    capabilities = Capabilities(name="PostgreSQL")
+    capabilities = Capabilities(name="PostgreSQL", has_transactional_enqueue=True)
 
     def __init__(self, address: Address, *, make: bool = True) -> None:
         self.location, self.url = address.location, address.conninfo
         self._sql = Queries(address.schema)
         self._pool = Pool(address, self._sql, makes_schema=make)
+        self._callers = Callers(self._pool, self._sql)
         self._is_pooler_known = address.is_listening is not None
         self._bells = Bells()
         self._waits = Waits(self._bells)
@@ -89,36 +92,40 @@ class PostgresBackend(Backend):
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
     ) -> list[Enqueued]:
-        """See Backend. `into` is not taken yet."""
+        """See Backend. `into`: see `foreign.unwrap`, or a psycopg.Connection; errors 40001 and 40P01 stay psycopg's."""
         if not jobs:
             return []
         wanted = Jobs.of(jobs)
-        limited = sorted({job.queue for job in jobs if job.queue in limits})
+        limits = {job.queue: limits[job.queue] for job in jobs if job.queue in limits}
+        if into is not None:
+            written = self._callers.enqueue(into, jobs, wanted, limits, now)
+            return _answers(jobs, self._within(written, now))
         was_lost = False
 
         def write(line: Line) -> Row | Over:
             nonlocal was_lost
             try:
-                if limited:
-                    return self._enqueue_within(line, jobs, wanted, limits, limited, now)
+                if limits:
+                    alone = enqueue(self._sql, wanted, now, is_alone=False)
+                    return run_whole(line, enqueue_within(self._sql, jobs, limits, alone))
                 return self._enqueue(line, wanted, now, is_alone=True)
             except psycopg.OperationalError:
                 was_lost = True
                 raise
 
-        if into is not None:
-            raise UnsupportedByBackend("PostgreSQL does not take into= yet: leave it out")
-        written = self._pool.run(write)
-        if isinstance(written, Over):
-            moment = self._pool.run(lambda line: _one(line.execute(self._sql("clock"), {"now": now}))[0])
-            raise full(written, self.ended(written.queue.name, ENDS), moment)
-        places, ids, rings = written
-        self._tell_of(rings)
-        answers = [Enqueued(job.id, True) for job in jobs]
-        for place, there in zip(places or (), ids or (), strict=True):
-            # After a lost reply, what is there by this id is what this very call has written.
-            answers[place - 1] = Enqueued(there, was_lost and there == jobs[place - 1].id)
-        return answers
+        written = self._within(self._pool.run(write), now)
+        self._tell_of(written[2])
+        return _answers(jobs, written, was_lost=was_lost)
+
+    async def aenqueue(
+        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+    ) -> list[Enqueued]:
+        """See Backend. `into`: as in `enqueue`, or a psycopg.AsyncConnection, or one of SQLAlchemy on one."""
+        if not jobs:
+            return []
+        limits = {job.queue: limits[job.queue] for job in jobs if job.queue in limits}
+        written = await self._callers.aenqueue(into, jobs, Jobs.of(jobs), limits, now)
+        return _answers(jobs, await in_thread(self._within, written, now))
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend."""
@@ -346,40 +353,12 @@ class PostgresBackend(Backend):
         named = {**wanted.parameters(), "now": now, "is_alone": is_alone}
         return _one(line.execute(self._sql("enqueue"), named, binary=True))
 
-    def _enqueue_within(
-        self,
-        line: psycopg.Connection[Any],
-        jobs: Sequence[NewJob],
-        wanted: Jobs,
-        limits: Mapping[str, Queue],
-        limited: list[str],
-        now: float | None,
-    ) -> Row | Over:
-        """Write jobs, or none and the limit that they would go past. Only one at a time does so for a queue."""
-
-        def count(name: str, **named: Any) -> int:
-            return _one(line.execute(self._sql(name), named))[0]
-
-        def count_own(queue: str, client: str, most: int) -> int:
-            return count("waiting_own", queue=queue, client=client, most=most)
-
-        with line.transaction() as within:
-            line.execute(self._sql("waiting_lock"), {"queues": limited})
-            waiting = {queue: count("waiting", queue=queue) for queue in limited}
-            askers = dict.fromkeys((job.queue, job.client) for job in jobs if job.client and job.queue in limits)
-            mosts = {asker: limits[asker[0]].waiting_per_client for asker in askers}
-            own = {asker: count_own(*asker, most) for asker, most in mosts.items() if most is not None}
-            row = self._enqueue(line, wanted, now, is_alone=False)
-            tally = Tally(limits, waiting.__getitem__, lambda queue, client, _: own[queue, client])
-            there: set[int] = set(row[0] or ())
-            for place, job in enumerate(jobs, 1):
-                if place not in there:
-                    tally.add(job)
-            over = tally.over()
-            if over is not None:
-                raise psycopg.Rollback(within)
-            return row
-        return over
+    def _within(self, written: Row | Over, now: float | None) -> Row:
+        """What was written. Raises QueueFull where that was nothing."""
+        if not isinstance(written, Over):
+            return written
+        moment = self._pool.run(lambda line: _one(line.execute(self._sql("clock"), {"now": now}))[0])
+        raise full(written, self.ended(written.queue.name, ENDS), moment)
 
     def _hears(self) -> bool:
         return self._ear is not None and self._ear.hears
@@ -403,6 +382,15 @@ class PostgresBackend(Backend):
 
     def _tell(self, bells: list[str]) -> None:
         self._rows("ring", {"channel": self._sql.schema, "bells": bells})
+
+
+def _answers(jobs: Sequence[NewJob], written: Row, *, was_lost: bool = False) -> list[Enqueued]:
+    """was_lost: a reply to this very call was, so that what is there by its own id is what it has written."""
+    places, ids = written[:2]
+    answers = [Enqueued(job.id, True) for job in jobs]
+    for place, there in zip(places or (), ids or (), strict=True):
+        answers[place - 1] = Enqueued(there, was_lost and there == jobs[place - 1].id)
+    return answers
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> Row:

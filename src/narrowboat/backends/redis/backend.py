@@ -11,7 +11,6 @@ import msgspec
 from redis import exceptions as errors
 
 from ...core import codec
-from ...core.errors import UnsupportedByBackend
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
 from ...core.states import State
@@ -35,6 +34,7 @@ from ..base import (
     Want,
     WorkerInfo,
     WorkerView,
+    no_part_of_it,
 )
 from . import words
 from .address import Address
@@ -91,7 +91,7 @@ class RedisBackend(Backend):
     ) -> list[Enqueued]:
         """See Backend. All that one call writes is one script, and so all or none."""
         if into is not None:
-            raise UnsupportedByBackend("Redis has no transactions to enqueue into: leave out into=")
+            raise no_part_of_it("Redis")
         if not jobs:
             return []
         flat = [word for job in jobs for word in words.of_job(job)]

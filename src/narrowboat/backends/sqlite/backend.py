@@ -36,7 +36,8 @@ from ..base import (
     WorkerInfo,
     WorkerView,
 )
-from . import enqueue, lanes, leases, people, purge, read
+from ..foreign import aunwrap
+from . import callers, enqueue, lanes, leases, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
@@ -79,7 +80,7 @@ class SQLiteBackend(Backend):
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
     ) -> list[Enqueued]:
-        """See Backend. `into`: an open sqlite3.Connection to the same file, in a transaction of yours."""
+        """See Backend. `into`: see `foreign.unwrap`, or an open sqlite3.Connection, to the same file."""
         moment = _clock(now)
 
         def write(connection: sqlite3.Connection) -> list[Enqueued] | Over:
@@ -90,12 +91,17 @@ class SQLiteBackend(Backend):
         if into is None:
             written = self._writer.write(write)
         else:
-            self._refuse_other_file(into)
-            with errors_said_plainly(self._connections.path):
-                written = write(into)
+            path = self._connections.path
+            written = callers.write(callers.connection_of(into, path), path, write)
         if isinstance(written, Over):  # when to come back is reckoned here, where nobody waits for the lock
             raise full(written, self.ended(written.queue.name, ENDS), moment)
         return written
+
+    async def aenqueue(
+        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+    ) -> list[Enqueued]:
+        """See Backend. In the calling thread, to which connections of sqlite3 are bound."""
+        return self.enqueue(jobs, await aunwrap(into), limits, now)
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend. A step that settles nothing need not be on the disk when it counts."""
@@ -243,13 +249,6 @@ class SQLiteBackend(Backend):
                 yield connection
             finally:
                 connection.execute("COMMIT")
-
-    def _refuse_other_file(self, into: Any) -> None:
-        if not isinstance(into, sqlite3.Connection):
-            raise ConfigError(f"into= takes an open sqlite3.Connection, not {type(into).__name__}")
-        files = [row[2] for row in into.execute("PRAGMA database_list") if row[1] == "main"]
-        if files != [self.location]:
-            raise ConfigError(f"into= is a connection to {files[0] or 'no file'}, but the jobs are in {self.location}")
 
 
 def _clock(now: float | None) -> float:

@@ -22,8 +22,6 @@ def enqueue_within(
     limited = dict.fromkeys(job.queue for job in jobs if job.queue in limits)
     if not limited:
         return enqueue(connection, jobs, now)
-    if connection.isolation_level is not None and not connection.in_transaction:
-        connection.execute("BEGIN")  # as the caller's first INSERT would: else the savepoint would commit at its end
     tally = Tally(limits, partial(counts.waiting, connection), partial(counts.waiting_of, connection))
     connection.execute("SAVEPOINT within")
     answers = enqueue(connection, jobs, now, tally)

@@ -1,3 +1,3 @@
--- One at a time counts the waiting jobs of these queues and adds to them, until its transaction ends.
-SELECT pg_advisory_xact_lock(hashtext('narrowboat.limits'), hashtext(queue))
-FROM (SELECT queue FROM unnest(%(queues)s::text[]) AS queue ORDER BY queue) AS ordered
+-- One at a time counts the waiting jobs of these queues and adds to them, until its transaction ends. Waits for its turn
+-- as long as functions/enqueue.sql would. Returns the isolation of the transaction.
+SELECT narrowboat.waiting_lock(%(queues)s)
