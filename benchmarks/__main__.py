@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, delayed, depth, forms, measure, on_postgres, on_redis, peer, sandbox, streams
+from . import async_jobs, boat, cost, delayed, depth, forms, measure, on_postgres, on_redis, peer, sandbox, streams
 
-PARTS = ("huey", "rest", "redis", "postgres", "delay", "depth", "async", "sandbox", "streams", "forms")
+PARTS = ("huey", "rest", "redis", "postgres", "delay", "cost", "depth", "async", "sandbox", "streams", "forms")
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     sizes = {"type": int, "nargs": "+", "default": depth.SIZES}
     parser.add_argument("--sizes", metavar="JOBS", help="for depth: so many are waiting, growing", **sizes)
     backends = {"choices": tuple(depth.FRESH), "nargs": "+", "default": tuple(depth.FRESH)}
-    parser.add_argument("--backends", help="for depth: on these; default: all", **backends)
+    parser.add_argument("--backends", help="for cost and depth: on these; default: all", **backends)
     options = parser.parse_args()
     print(measure.machine())
     complete = True
@@ -43,6 +43,9 @@ def main() -> None:
         if "delay" in options.only:
             print(f"\nwith a network in between, {options.jobs:,} jobs, medians of {delayed.ROUNDS} rounds")
             complete = delayed.compare(folder, options.jobs, _row) and complete
+        if "cost" in options.only:
+            print(f"\nprocessor time, {options.jobs:,} jobs a round, medians of {cost.ROUNDS} rounds")
+            complete = cost.compare(folder, options.jobs, options.backends, _row) and complete
         if "depth" in options.only:
             print("\nwhile much waits: each verb, medians of calls")
             complete = depth.compare(folder, options.backends, options.sizes, _row) and complete

@@ -21,6 +21,7 @@ from narrowboat.core.states import State
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
 from narrowboat.sandbox import system
+from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
 from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
@@ -36,6 +37,7 @@ from narrowboat.worker.secrets import Secrets
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
 from narrowboat.worker.shyness import Shyness
 from narrowboat.worker.verdict import verdict
+from narrowboat.worker.wear import Wear
 from narrowboat.worker.zygote import clean_environment
 from tests.security.alone import become, outcome
 
@@ -54,6 +56,19 @@ class Ignored:
 
 def make_pool(slots: int) -> Pool:
     return Pool(slots, Ignored(), Ignored())
+
+
+def test_jobs_ahead_join_the_shortest_line_until_all_are_long_enough() -> None:
+    busy, free = (Executor(number, Kind()) for number in range(2))
+    for executor in (busy, free):
+        executor.process = kernel.Process(os.getpid())
+    assert busy.give(held()) and busy.give(held()) and busy.give(held())
+    ahead = Ahead([busy, free], 3, Wear())
+    assert [ahead.give(held()) for _ in range(6)] == [free, free, free, busy, free, None]
+    assert (busy.ahead, free.ahead) == (3, 3)
+    assert Ahead([busy, free], 0, Wear()).give(held()) is None
+    busy.close()
+    free.close()
 
 
 def test_queues_and_slots_as_people_write_them() -> None:
@@ -187,11 +202,11 @@ def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
 def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
     ledger = Ledger("w")
     assert ledger.due_at(can_batch=True) is None
-    ledger.settle(held(), Succeeded())
+    ledger.ended(held(), Succeeded())
     assert ledger.due_at(can_batch=False) == 0.0
     assert (ledger.due_at(can_batch=True) or 0) > 0
     for number in range(BATCH):
-        ledger.settle(held(f"t:{number}"), Released())
+        ledger.ended(held(f"t:{number}"), Released())
     assert ledger.due_at(can_batch=True) == 0.0
 
 
@@ -200,7 +215,7 @@ def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
     short, long = held("t:1"), held("t:2")
     ledger.began(short)
     ledger.began(long)
-    ledger.settle(short, Succeeded())
+    ledger.ended(short, Succeeded())
     step = ledger.next_step([], None)
     assert [ref.id for ref in step.started] == ["t:2"]
     assert [settlement.id for settlement in step.settled] == ["t:1"]

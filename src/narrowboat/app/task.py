@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+import msgspec
+
 from ..core import codec, context, keys
 from ..core.arguments import Signature
 from ..core.aside import in_thread
@@ -51,13 +53,14 @@ class Options:
 
     def when(self) -> tuple[float, float | None]:
         """(delay in seconds, point in time or None)."""
+        if self.run_after == 0.0:
+            return 0.0, None
         if isinstance(self.run_after, datetime):
             return 0.0, self.run_after.timestamp()
         return seconds(self.run_after), None
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedJob(Generic[R]):
+class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
     """A job that has been checked but not written; give it to `App.enqueue_many`."""
 
     new: NewJob

@@ -33,7 +33,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     max_delay_s: float | None = None  # None: any delay
 
 
-class ClaimRef(msgspec.Struct, frozen=True):
+class ClaimRef(msgspec.Struct, frozen=True, gc=False):
     """Names a claim."""
 
     id: str

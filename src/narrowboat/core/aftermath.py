@@ -21,6 +21,8 @@ def aftermath(
     asked: what the attempt enqueued, in vain if it failed. on_dead: the tasks that hear of each job that ends
     dead, unless it was such a job itself.
     """
+    if not asked and settlement.to is not State.DEAD:
+        return ()
     kept = tuple(asked) if isinstance(outcome, Succeeded | Snoozed) else ()
     if settlement.to is not State.DEAD or any(claim.task in spec.names for spec in on_dead):
         return kept

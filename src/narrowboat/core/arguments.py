@@ -58,7 +58,11 @@ class Signature:
         struct = msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=not self.takes_any_names)
         self._struct = struct
         self._decoder = msgspec.json.Decoder(struct, dec_hook=read_hook)
-        self._known = frozenset(parameter.name for parameter in self.parameters)
+        self._names = [parameter.name for parameter in self.parameters]
+        self._known = frozenset(self._names)
+        self._required = frozenset(parameter.name for parameter in self.parameters if parameter.is_required)
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        self._positional = [name for name in self._names if self._signature.parameters[name].kind is not keyword_only]
         self.returns = hints.get("return", Any)
         self.gives_files = _has_files(self.returns, f"task {name}, its result")
         self._result = msgspec.json.Decoder(self.returns, dec_hook=read_hook)
@@ -93,19 +97,22 @@ class Signature:
         except (TypeError, ValueError, OverflowError) as error:
             raise BadArguments(f"{self.name}: an argument has no JSON form: {error}") from error
         codec.refuse_large(data, f"arguments of {self.name}")
-        self.decode(data)
+        self._read(data)
         return data
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Keyword arguments for the function. Raises BadArguments with the path of the bad value."""
-        try:
-            found = self._decoder.decode(data)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise BadArguments(f"{self.name}: {error}") from error
+        found = self._read(data)
         named = {name: value for name in self._known if (value := getattr(found, name)) is not msgspec.UNSET}
         if self.takes_any_names:
             named |= {k: v for k, v in codec.decode(data).items() if k not in self._known}
         return named
+
+    def _read(self, data: bytes) -> Any:
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise BadArguments(f"{self.name}: {error}") from error
 
     def decode_result(self, data: bytes) -> Any:
         """A result as the function's return annotation says; None for no bytes."""
@@ -159,6 +166,12 @@ class Signature:
         }
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """By name, in the order of the signature. What fits at first sight does without the slow way, for errors."""
+        given = dict(zip(self._positional, args, strict=False)) if args else {}
+        if len(args) == len(given) and given.keys().isdisjoint(kwargs):
+            given |= kwargs
+            if self._required <= given.keys() <= self._known:
+                return {name: given[name] for name in self._names if name in given} if kwargs else given
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -16,7 +16,7 @@ LEAVE_LONGEST_S = 60.0
 LEAVE_MOST = 1440  # times, about a day
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The end of a claim. `to` is the next state; `outcome` is what is written into the history.
 
     failed adds 1 to `errors`, crashed to `crashes`, snoozed to `snoozes`; released changes no count.

@@ -1,6 +1,7 @@
 """What a job is, on its way in (NewJob), while a worker holds it (Claim), and as people see it (Job).
 
-All values are frozen. Times are seconds since 1970 on the backend's own clock; durations are seconds.
+All values are frozen, and hold only values: those that are made for each job are no work for the garbage collector
+(gc=False). Times are seconds since 1970 on the backend's own clock; durations are seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MAX_SUMMARY = 200  # characters
 MIN_PRIORITY, MAX_PRIORITY = -100, 100  # higher first, as in Django
 
 
-class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job to be written. Written twice with the same id, it is one job."""
 
     id: str
@@ -37,14 +38,14 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     version: int = ENVELOPE_VERSION
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+class Enqueued(msgspec.Struct, frozen=True, gc=False):
     """The answer to one NewJob: the id of the job that is there, and whether this call made it."""
 
     id: str
     created: bool
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(msgspec.Struct, frozen=True, gc=False):
     """How far a running attempt is: `done` of `total` (0 when unknown), and a short text."""
 
     done: float = 0
@@ -52,7 +53,7 @@ class Progress(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker's temporary ownership of a job.
 
     `token` is unique to this claim and rises with every claim in the backend, so it is also the fence.

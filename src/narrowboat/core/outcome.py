@@ -29,7 +29,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.type}: {first}"[:300] if first else self.type[:300]
 
 
-class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded", gc=False):
     """The task returned; `result` is JSON, empty for None."""
 
     result: bytes = b""

@@ -48,7 +48,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def takes_files(self) -> bool:
         """Whether an argument is a File, or holds some."""
-        return any(parameter.is_file for parameter in self.parameters)
+        return bool(self.parameters) and any(parameter.is_file for parameter in self.parameters)
 
     @property
     def has_files(self) -> bool:

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -51,7 +52,9 @@ class Attempt:
         self.is_inside = self.is_over = False
         self._last_progress = 0.0
         self._asked = 0
-        self._lines = Lines(self._send_line)
+        self._lines = Lines(
+            partial(_send_line, send, run.token)
+        )  # not a method: an attempt is no work for the collector
         self._printed = Printed(self._lines.add)
         deadline = time.time() + run.timeout_s
         self.job = context.RunningJob(
@@ -119,11 +122,13 @@ class Attempt:
 
     def log(self, text: str) -> None:
         """Whole lines."""
-        self._lines.add(text)
+        if not self.is_over:
+            self._lines.add(text)
 
     def print(self, text: str) -> None:
         """Pieces of lines."""
-        self._printed.write(text)
+        if not self.is_over:
+            self._printed.write(text)
 
     def report(self, progress: Progress) -> None:
         """For `progress()`: at most about 20 a second are sent, and the last one always."""
@@ -156,9 +161,9 @@ class Attempt:
         """The frame that ends it."""
         return wire.Ended(self.run.token, outcome, time.monotonic() - self.began, next)
 
-    def _send_line(self, line: str) -> None:
-        if not self.is_over:
-            self._send(wire.Logged(self.run.token, line))
+
+def _send_line(send: Send, token: int, line: str) -> None:
+    send(wire.Logged(token, line))
 
 
 here: ContextVar[Attempt | None] = ContextVar("narrowboat_attempt", default=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
@@ -35,6 +36,7 @@ class SerialExecutor:
         self._tasks, self._hooks = tasks, hooks
         self.attempt: Attempt | None = None  # the one whose code is running now
         self._is_nudged = False
+        self._alarm_at = 0.0  # monotonic; when the timer of this process strikes; 0 for not at all
         self._came: Sequence[int] = ()  # open files of the next attempt
 
     def arm(self) -> None:
@@ -66,6 +68,7 @@ class SerialExecutor:
     def _serve(self) -> None:
         run = self._next()
         while run is not None:
+            self._alarm_at = 0.0  # a task before may have used the timer
             self._send(wire.Started(run.token))
             while run is not None:
                 attempt = Attempt(run, self._tasks[run.task], self._send, self._came)
@@ -98,25 +101,41 @@ class SerialExecutor:
             finally:
                 self._finish(attempt)
         except BaseException as error:  # noqa: BLE001  (whatever a task raises is its outcome)
+            if self.attempt is not None:  # a signal came just as it ended
+                self._finish(attempt)
             return outcome_of(error, attempt)
 
     def _begin(self, attempt: Attempt) -> None:
         attempt.enter()
         self.attempt = attempt
-        signal.setitimer(signal.ITIMER_REAL, attempt.run.timeout_s)
+        self._expect_alarm(attempt)
         if self._cpu_s is not None:
             limit_processor(self._cpu_s, is_final=self._is_fresh)
         if self._is_nudged:
             self._hear()
 
+    def _expect_alarm(self, attempt: Attempt) -> None:
+        """One timer serves many short attempts: where it strikes too early for the one that runs, it is set anew."""
+        overdue_at = attempt.began + attempt.run.timeout_s
+        if not 0.0 < self._alarm_at <= overdue_at:
+            self._set_alarm(overdue_at)
+
+    def _set_alarm(self, at: float) -> None:
+        self._alarm_at = at
+        signal.setitimer(signal.ITIMER_REAL, max(at - time.monotonic(), 1e-6))
+
     def _finish(self, attempt: Attempt) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        attempt.leave()
         self.attempt = None
+        attempt.leave()
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        attempt = self.attempt
-        if attempt is not None:
+        attempt, self._alarm_at = self.attempt, 0.0
+        if attempt is None:
+            return
+        overdue_at = attempt.began + attempt.run.timeout_s
+        if time.monotonic() < overdue_at:
+            self._set_alarm(overdue_at)
+        else:
             attempt.stop = wire.Stop(attempt.run.token, "timeout")
             raise Stopping(f"the timeout of {attempt.run.timeout_s:g} s is over")
 

@@ -22,7 +22,7 @@ TASKS_A_FRAME = 200
 SEVERAL = 64  # small frames in one message, at most
 
 
-class Run(msgspec.Struct, frozen=True, tag="run", array_like=True):
+class Run(msgspec.Struct, frozen=True, tag="run", array_like=True, gc=False):
     """Worker to executor: run this. `token` names the attempt in everything that follows."""
 
     token: int
@@ -45,13 +45,13 @@ class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True):
     reason: str = ""
 
 
-class Started(msgspec.Struct, frozen=True, tag="started", array_like=True):
+class Started(msgspec.Struct, frozen=True, tag="started", array_like=True, gc=False):
     """Executor to worker: the attempt begins now."""
 
     token: int
 
 
-class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True):
+class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True, gc=False):
     """Executor to worker: how it ended, after how long, and which attempt begins at this moment, if any."""
 
     token: int
@@ -60,14 +60,14 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True):
     next: int | None = None
 
 
-class Reported(msgspec.Struct, frozen=True, tag="progress", array_like=True):
+class Reported(msgspec.Struct, frozen=True, tag="progress", array_like=True, gc=False):
     """Executor to worker: progress of a running attempt."""
 
     token: int
     progress: Progress
 
 
-class Logged(msgspec.Struct, frozen=True, tag="log", array_like=True):
+class Logged(msgspec.Struct, frozen=True, tag="log", array_like=True, gc=False):
     """Executor to worker: one line that a running attempt wrote."""
 
     token: int

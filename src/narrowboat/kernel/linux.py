@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import mmap
 import os
 import resource
 import signal
@@ -32,6 +33,15 @@ class Channel(socket.socket):
     """A SOCK_SEQPACKET socket: what is sent is received as one message. `is_ahead`: one was read, but not yet given."""
 
     is_ahead = False
+    _room: mmap.mmap | bytes = (
+        b""  # where messages come in: as large as the largest, and no page of it used before its time
+    )
+
+    def recv(self, limit: int, flags: int = 0) -> bytes:
+        """One message, by one thread at a time. socket's own takes memory for `limit` bytes each time."""
+        if len(self._room) < limit:
+            self._room = mmap.mmap(-1, limit, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return self._room[: self.recv_into(self._room, limit, flags)]
 
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> None:
         """Send a message and open files."""

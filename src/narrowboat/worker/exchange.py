@@ -193,8 +193,8 @@ class Exchange:
 
     def _extend(self, now: float) -> None:
         self.next_extend = now + self._settings.lease_s / 3
-        claims = [ClaimRef(held.id, held.claim.token) for held in self._pool.held() if not held.is_lost]
-        claims += self._ledger.unsettled.values()
+        ours = [held for held in self._pool.held() if not held.is_lost]
+        claims = [ClaimRef(held.id, held.claim.token) for held in (*ours, *self._ledger.unsettled.values())]
         self._heartbeat.requests.put(Extend(self._ledger.acknowledged, tuple(claims)))
 
     def _cancel(self, ids: tuple[str, ...]) -> None:

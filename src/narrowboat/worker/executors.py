@@ -112,7 +112,8 @@ class Executor:
     @property
     def ahead(self) -> int:
         """Jobs that wait in its socket for room."""
-        return max(0, len(self.given) - self.kind.capacity)
+        beyond = len(self.given) - self.kind.capacity
+        return beyond if beyond > 0 else 0
 
     @property
     def is_watched(self) -> bool:

@@ -68,14 +68,20 @@ class Hearing:
             raise ProtocolViolation(f"a {type(frame).__name__} about a job that is not its own")
         if isinstance(frame, wire.Started):
             self._begin(executor, held)
-            return
-        if held.started_at is None:
+        elif held.started_at is None:
             raise ProtocolViolation(f"a {type(frame).__name__} of a job that was not begun")
+        elif isinstance(frame, wire.Ended):
+            self._end(executor, held, believable(frame.outcome), frame.ran_s)
+            if frame.next is not None:
+                self._follow(executor, frame.next)
+        else:
+            self._say(held, frame, descriptor)
+
+    def _say(
+        self, held: Held, frame: wire.Reported | wire.Logged | wire.Carried | wire.Told | wire.Asked, descriptor: int
+    ) -> None:
+        """What a running attempt says before its end."""
         match frame:
-            case wire.Ended(_, outcome, ran_s, following):
-                self._end(executor, held, believable(outcome), ran_s)
-                if following is not None:
-                    self._follow(executor, following)
             case wire.Reported(_, progress):
                 self._events.progressed(held, believable_progress(progress))
             case wire.Logged(_, line):

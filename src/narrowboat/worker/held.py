@@ -19,6 +19,7 @@ class Held:
         "claim",
         "claimed_at",
         "files",
+        "id",
         "is_lost",
         "is_suspect",
         "is_told",
@@ -34,6 +35,7 @@ class Held:
 
     def __init__(self, claim: Claim, spec: TaskSpec, now: float) -> None:
         self.claim, self.spec, self.claimed_at = claim, spec, now
+        self.id = claim.id  # the job's
         self.started_at: float | None = None  # monotonic; None until the executor says so
         self.stop_why = ""  # "cancel" or "shutdown", once it was told to stop
         self.stop_reason = ""
@@ -47,11 +49,6 @@ class Held:
         self.asked_bytes = 0
         self.files: Sequence[int] = ()  # open ones that its arguments name; kept, for it may have to begin again
         self.sent: list[Sent] = []  # open ones that its result will name
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self.claim.id
 
     @property
     def overdue_at(self) -> float | None:
@@ -70,10 +67,11 @@ class Held:
 
     def drop_files(self) -> None:
         """Close them all."""
-        for descriptor in self.files:
-            os.close(descriptor)
-        self.files = ()
-        self._drop_sent()
+        if self.files or self.sent:
+            for descriptor in self.files:
+                os.close(descriptor)
+            self.files = ()
+            self._drop_sent()
 
     def _drop_sent(self) -> None:
         for sent in self.sent:

@@ -38,7 +38,7 @@ class Ledger:
         self._progress: dict[str, ProgressReport] = {}
         self._oldest_settled = self._oldest_started = self._oldest_progress = 0.0
         self.acknowledged = 0  # the last step whose reply was seen
-        self.unsettled: dict[int, ClaimRef] = {}  # ended here, but the backend may not know: still this worker's
+        self.unsettled: dict[int, Held] = {}  # ended here, but the backend may not know: still this worker's
         self.must_ask = False  # a cancel was announced: go and hear which
 
     def logged(self, held: Held, line: str) -> None:
@@ -51,12 +51,17 @@ class Ledger:
         held.drop_files()
         if held.is_lost:
             return
-        settlement = self.settle(held, outcome)
-        ran_s = 0.0 if held.started_at is None else time.monotonic() - held.started_at
-        self._journal.settled(held, settlement, ran_s)
+        now = time.monotonic()
+        settlement = self._decide(held, outcome)
+        if not self._settled:
+            self._oldest_settled = now
+        self._settled.append((settlement, held.started_at))
+        self.unsettled[held.claim.token] = held
+        self._started.pop(held.id, None)
+        self._journal.settled(held, settlement, 0.0 if held.started_at is None else now - held.started_at)
 
-    def settle(self, held: Held, outcome: Outcome) -> Settlement:
-        """What becomes of the job, noted for the next step."""
+    def _decide(self, held: Held, outcome: Outcome) -> Settlement:
+        """What becomes of the job."""
         settlement = decide(held.claim, outcome, held.spec.retry, random.random)
         if isinstance(outcome, Unreadable):
             self.shyness.leave(held.claim.task, settlement.delay_s)
@@ -65,11 +70,6 @@ class Ledger:
         enqueue = aftermath(held.claim, outcome, settlement, held.asked, self.on_dead)
         if enqueue:
             settlement = msgspec.structs.replace(settlement, enqueue=enqueue)
-        self.unsettled[held.claim.token] = ClaimRef(held.id, held.claim.token)
-        if not self._settled:
-            self._oldest_settled = time.monotonic()
-        self._settled.append((settlement, held.started_at))
-        self._started.pop(held.id, None)
         return settlement
 
     def began(self, held: Held) -> None:

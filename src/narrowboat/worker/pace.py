@@ -8,7 +8,7 @@ from __future__ import annotations
 
 SHORT_S = 0.005  # a task is short when its mean is below this
 AHEAD_S = 0.05  # jobs ahead of one executor may take this long together
-MOST_AHEAD = 128  # and be this many
+MOST_AHEAD = 256  # and be this many
 _WEIGHT = 0.2
 
 

@@ -14,6 +14,7 @@ from ..core.codec import printable
 from ..core.needs import Reach
 from ..core.outcome import Cancelled, Crashed, Outcome, Released, Succeeded
 from ..executor import wire
+from .ahead import STUCK_BEHIND_S, Ahead
 from .executors import Executor, Kind, ProtocolViolation, cause_of_death, kind_for
 from .hearing import Events, Hearing
 from .held import Held
@@ -27,7 +28,6 @@ from .verdict import CANCEL, SHUTDOWN, TIMEOUT, kill_at, verdict
 from .wear import Wear
 
 log = logging.getLogger("narrowboat.worker")
-STUCK_BEHIND_S = 0.05  # jobs that wait so long in a socket are taken back: what is before them is not short
 TURN_S = 0.25  # for so long a class of executors may keep all slots while jobs of another wait
 FORK_AGAIN_S = 0.5  # after the system refused one, or one died before its first job
 CAME_UP_S = 1.0  # a spare that has lived so long had come up well
@@ -185,20 +185,22 @@ class Pool:
                 coming[executor.kind] += executor.kind.capacity
         self._assign_suspects(coming)
         left: deque[Held] = deque()
-        hopeless: dict[tuple[Kind, str], Held] = {}
+        ahead: dict[str, Ahead] = {}  # by task, once no executor can begin one of its jobs at once
+        hopeless: dict[str, Held] = {}
         while self.hand:
             held = self.hand.popleft()
-            kind = self._kind_of(held)
-            what = (kind, held.claim.task)
-            if what in hopeless:
-                left.append(held)
-            elif self._give(held, kind):
-                continue
-            elif coming[kind] > 0 or self._fork(kind, coming):
-                coming[kind] -= 1
-                left.append(held)
-            elif not self._give_ahead(held, kind):
-                hopeless[what] = held
+            task = held.claim.task
+            if task not in ahead:
+                kind = self._kind_of(held)
+                if self._give(held, kind):
+                    continue
+                if coming[kind] > 0 or self._fork(kind, coming):
+                    coming[kind] -= 1
+                    left.append(held)
+                    continue
+                ahead[task] = self._ahead(kind, task)
+            if task in hopeless or not self._give_ahead(held, ahead[task]):
+                hopeless.setdefault(task, held)
                 left.append(held)
         self.hand = left
         for held in hopeless.values():
@@ -228,20 +230,18 @@ class Pool:
             return False
         return executor.give(held)
 
-    def _give_ahead(self, held: Held, kind: Kind) -> bool:
+    def _ahead(self, kind: Kind, task: str) -> Ahead:
+        """The lines that short jobs of a task may join."""
+        longest = 0 if kind.is_fresh else self.pace.ahead(task)
+        return Ahead((e for e in self.executors if e.kind == kind), longest, self._wear)
+
+    def _give_ahead(self, held: Held, ahead: Ahead) -> bool:
         """Put a short job behind the shortest line, if it is worth it."""
-        ahead = 0 if kind.is_fresh else self.pace.ahead(held.claim.task)
-        if ahead == 0:
+        executor = ahead.give(held)
+        if executor is None:
             return False
-        fitting = [e for e in self.executors if e.kind == kind and e.is_ready and not e.is_alone]
-        fitting = [e for e in fitting if self._wear.allows(e)]
-        shortest = min(fitting, key=lambda e: e.ahead, default=None)
-        if shortest is None or shortest.ahead >= ahead or any(h.kill_at for h in shortest.running()[:1]):
-            return False
-        if shortest.begun and time.monotonic() - shortest.moved_at > STUCK_BEHIND_S:
-            return False
-        self.next_scan = min(self.next_scan, shortest.moved_at + STUCK_BEHIND_S)
-        return shortest.give(held)
+        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S)
+        return True
 
     def _fork(self, kind: Kind, coming: Counter[Kind]) -> bool:
         """Ask for one more executor, if there is room for it."""
@@ -424,11 +424,12 @@ class Pool:
         self._stillborn = 0
         if executor.kind.is_fresh:
             self.next_scan = min(self.next_scan, self._spares.used(executor.kind, time.monotonic()))
-        overdue_at = held.started_at + held.spec.timeout_s + STOPPING_S if held.started_at else 0.0
-        self._scales.expect(executor, time.monotonic())
-        self.next_scan = min(self.next_scan, self._scales.next_at)
-        is_stuck_soon = executor.unbegun and self.pace.ahead(held.claim.task)
-        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S if is_stuck_soon else overdue_at)
+        if executor.is_watched:
+            self._scales.expect(time.monotonic())
+            self.next_scan = min(self.next_scan, self._scales.next_at)
+        at = executor.moved_at + (STUCK_BEHIND_S if executor.unbegun else held.spec.timeout_s + STOPPING_S)
+        if at < self.next_scan:
+            self.next_scan = at
 
     def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead

@@ -18,10 +18,9 @@ class Scales:
     def __init__(self) -> None:
         self.next_at = float("inf")
 
-    def expect(self, executor: Executor, now: float) -> None:
-        """A job has begun in it."""
-        if executor.is_watched:
-            self.next_at = min(self.next_at, now + WEIGH_S)
+    def expect(self, now: float) -> None:
+        """A job has begun in an executor that is watched."""
+        self.next_at = min(self.next_at, now + WEIGH_S)
 
     def weigh(self, executors: Iterable[Executor], now: float) -> None:
         """Kill those that have more than they may. Before `next_at` nothing is done."""

@@ -201,9 +201,9 @@ class Worker:
     def _loop(self) -> None:
         while not self._is_over():
             now = time.monotonic()
+            self._turn(now)
             self._feed_watchdog(now)
             self._supervisor.sign_of_life(now)
-            self._turn(now)
             for key, _ in self._selector.select(self._patience()):
                 key.data()
         faulthandler.cancel_dump_traceback_later()

@@ -135,10 +135,14 @@ class RedisBackend(Backend):
         bells.append(f"{self._prefix}bell")
         if cancels < NO_COUNT:
             bells.append(f"{self._prefix}bell-of:{worker}")
+        look = None if now is not None else self._connections.words(script("look"), "", worker, *wishes)
+        found: Any = None
         with self._sleepers.sleep(worker if wants else "") as sleep:
             while True:
                 moment = None if now is None else time.time() + ahead_s
-                work, asked, again, inboxes = self._run(script("look"), _at(moment), worker, *wishes)
+                if found is None:
+                    found = self._run(script("look"), _at(moment), worker, *wishes)
+                (work, asked, again, inboxes), found = found, None
                 if inboxes:
                     collect(self._connections, _texts(inboxes), _at(moment))
                     continue
@@ -149,7 +153,7 @@ class RedisBackend(Backend):
                     left_s = min(left_s, float(again) - (self._clock() if moment is None else moment))
                 if not wants:  # the wait of a heartbeat, which every worker has, be it idle or full
                     left_s = min(left_s, INBOX_S)
-                until_rung(self._connections, bells, left_s, sleep)
+                found = until_rung(self._connections, bells, left_s, sleep, look)
                 if self._sleepers.is_closed:
                     return Wakeup(False, asked)
 

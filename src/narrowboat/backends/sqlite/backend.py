@@ -40,6 +40,7 @@ from . import enqueue, lanes, leases, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
+from .turns import can_serve
 from .wake import DROWSY, Bell, Look
 from .writer import Writer
 
@@ -120,7 +121,7 @@ class SQLiteBackend(Backend):
                 nonlocal woken
                 asked, next_change = lanes.look(connection, worker, wants)
                 left_s = inf if next_change is None else next_change - time.time() - ahead_s
-                woken = Wakeup(left_s <= 0 or any(lanes.next_lanes(connection, want) for want in wants), asked)
+                woken = Wakeup(left_s <= 0 or any(can_serve(connection, want) for want in wants), asked)
                 return Look(woken.work or asked > cancels, left_s)
 
             if wants:

@@ -15,14 +15,6 @@ from .enqueue import draw
 from .queries import sql
 
 
-def next_lanes(connection: sqlite3.Connection, want: Want) -> list[tuple[int, int]]:
-    """At most two open lanes that could serve a wish, the next one first: (id, priority of its head)."""
-    if want.n <= 0 or not want.tasks:
-        return []
-    tasks = codec.encode(sorted(want.tasks)).decode()
-    return connection.execute(sql("lane_next"), {"queue": want.queue, "tasks": tasks}).fetchall()
-
-
 def look_at_heads(connection: sqlite3.Connection, lanes: Iterable[int]) -> None:
     """Find the heads of lanes whose jobs have come or gone otherwise than by a claim."""
     for lane in dict.fromkeys(lanes):

@@ -14,10 +14,11 @@ from ...core.states import State
 from ..base import TURN, Step, StepReply, allowed
 from . import counts
 from .enqueue import draw
-from .lanes import next_lanes, open_expired, promote
+from .lanes import open_expired, promote
 from .queries import sql
 from .rows import claim_of, claim_rows
 from .settle import settle
+from .turns import Turns, can_serve
 
 _reply = msgspec.json.Decoder(StepReply)
 PROMOTE = 200  # scheduled jobs that one step may queue
@@ -42,7 +43,7 @@ def step(connection: sqlite3.Connection, step: Step, now: float) -> StepReply:
     reply = StepReply(
         refused=tuple(refused),
         cancelled=cancelling(connection, step.worker),
-        more=promoted == PROMOTE or any(next_lanes(connection, want) for want in step.wants),
+        more=promoted == PROMOTE or any(can_serve(connection, want) for want in step.wants),
     )
     remembered = codec.encode(reply).decode()
     connection.execute(sql("worker_step"), {"worker": step.worker, "seq": step.seq, "reply": remembered, "now": now})
@@ -64,23 +65,25 @@ def _claim(connection: sqlite3.Connection, step: Step) -> tuple[Claim, ...]:
     claimed, room = 0, step.room or 0.0
     moves: counts.Moves = Counter()
     for want in step.wants:
-        left = allowed(step, want, claimed, room)
-        while left > 0 and (lanes := next_lanes(connection, want)):
-            (lane, priority) = lanes[0]
-            is_alone = len(lanes) == 1 or lanes[1][1] < priority
+        left, turns = allowed(step, want, claimed, room), Turns(connection, want)
+        while left > 0 and (found := turns.next()):
+            lane, priority, is_alone = found
             n = left if is_alone else min(left, TURN)
+            turn = draw(connection, n + 1)
             taken = connection.execute(
                 sql("claim"),
                 {
                     "worker": step.worker,
-                    "token": draw(connection, n) - n + 1,
+                    "token": turn - n,
                     "step": step.seq,
                     "lane": lane,
                     "priority": priority,
                     "n": n,
                 },
             ).rowcount
-            connection.execute(sql("lane_served"), {"lane": lane, "turn": draw(connection)})
+            (head,) = connection.execute(sql("lane_served"), {"lane": lane, "turn": turn}).fetchone()
+            if head is not None:
+                turns.back(lane, head)
             moves[want.queue, State.QUEUED] -= taken
             moves[want.queue, State.RUNNING] += taken
             left -= taken

@@ -64,6 +64,21 @@ def test_three_lanes_are_served_in_a_circle(bench: Bench) -> None:
     assert served == [{"a"}, {"b"}, {"c"}] * 2
 
 
+def test_lanes_of_a_high_priority_are_served_again_before_one_of_a_low(bench: Bench) -> None:
+    low = bench.add_many(5, lane_key="low")
+    one, other = (bench.add_many(TURN + 4, lane_key=key, priority=1) for key in ("one", "other"))
+    claims = bench.worker().claim(2 * TURN + 13)
+    assert [claim.id for claim in claims] == [*one[:TURN], *other[:TURN], *one[TURN:], *other[TURN:], *low]
+
+
+def test_many_lanes_are_served_in_a_circle_by_large_claims(bench: Bench) -> None:
+    for key in "0123456789":
+        bench.add_many(TURN + 2, lane_key=key)
+    worker = bench.worker()
+    served = ["".join(dict.fromkeys(bench.job(c.id).lane_key for c in worker.claim(2 * TURN + 8))) for _ in range(4)]
+    assert served == ["012", "345", "678", "9012345"]
+
+
 def test_a_lane_that_is_alone_gives_more_than_a_turn(bench: Bench) -> None:
     ids = bench.add_many(3 * TURN)
     assert [claim.id for claim in bench.worker().claim(3 * TURN)] == ids

@@ -1,5 +1,5 @@
--- The two open lanes of :queue whose turn it is, of tasks in :tasks (JSON): (id, priority).
+-- The open lanes of :queue of tasks in :tasks (JSON), at most :most, in the order of their turns: (id, priority).
 SELECT id, priority FROM lane
 WHERE queue = :queue AND priority IS NOT NULL AND shut = 0 AND known = 1
   AND task IN (SELECT value FROM json_each(:tasks))
-ORDER BY priority DESC, turn LIMIT 2
+ORDER BY priority DESC, turn LIMIT :most

@@ -8,8 +8,11 @@ LANGUAGE plpgsql AS $$
 DECLARE
     missing integer := p_most;
     passed integer[] := '{}';
-    lanes integer[];
+    lanes integer[] := '{}';
     ranks smallint[];
+    nth integer := 1;
+    a_lane integer;
+    best smallint;
     n integer;
     taken integer;
     newest bigint;
@@ -17,17 +20,24 @@ DECLARE
     is_sure boolean;
 BEGIN
     WHILE missing > 0 LOOP
-        SELECT array_agg(id), array_agg(rank) INTO lanes, ranks FROM (
-            SELECT id, rank FROM narrowboat.lane
-            WHERE queue = p_queue AND rank IS NOT NULL AND task = ANY (p_tasks) AND id <> ALL (passed)
-            ORDER BY queue, rank, turn LIMIT 2
-        ) AS best;
-        EXIT WHEN lanes IS NULL;
-        n := CASE WHEN lanes[2] IS NULL OR ranks[2] > ranks[1] THEN missing ELSE least(missing, 16) END;
+        -- Lanes of the best rank are served in turn before it is looked again whose turn it is.
+        IF nth > cardinality(lanes) OR ranks[nth] > ranks[1] THEN
+            SELECT array_agg(id), array_agg(rank) INTO lanes, ranks FROM (
+                SELECT id, rank FROM narrowboat.lane
+                WHERE queue = p_queue AND rank IS NOT NULL AND task = ANY (p_tasks) AND id <> ALL (passed)
+                ORDER BY queue, rank, turn LIMIT 2 + missing / 16
+            ) AS best;
+            EXIT WHEN lanes IS NULL;
+            nth := 1;
+        END IF;
+        n := CASE WHEN nth = 1 AND (lanes[2] IS NULL OR ranks[2] > ranks[1]) THEN missing ELSE least(missing, 16) END;
+        a_lane := lanes[nth];
+        best := ranks[nth];
+        nth := nth + 1;
         is_sure := true;
         LOOP
             WITH picked AS MATERIALIZED (
-                SELECT ord FROM narrowboat.queued WHERE lane = lanes[1] AND rank = ranks[1] ORDER BY lane, rank, ord LIMIT n
+                SELECT ord FROM narrowboat.queued WHERE lane = a_lane AND rank = best ORDER BY lane, rank, ord LIMIT n
                 FOR UPDATE SKIP LOCKED
             ), gone AS (
                 DELETE FROM narrowboat.queued AS q USING picked WHERE q.ord = picked.ord
@@ -41,30 +51,31 @@ BEGIN
             )
             SELECT count(*), max(ord) INTO taken, newest FROM held;
             EXIT WHEN taken > 0;
-            head := narrowboat.look_at_head(lanes[1]);
-            EXIT WHEN head IS NULL OR head = ranks[1] OR NOT is_sure;
+            head := narrowboat.look_at_head(a_lane);
+            EXIT WHEN head IS NULL OR head = best OR NOT is_sure;
             -- The lane has no job of this rank. If it could be noted, another lane may be better; else somebody is just
             -- putting jobs into it, perhaps for long, and its best job is taken though a better one may come.
-            EXIT WHEN (SELECT rank FROM narrowboat.lane WHERE id = lanes[1]) IS DISTINCT FROM ranks[1];
-            ranks[1] := head;
+            EXIT WHEN (SELECT rank FROM narrowboat.lane WHERE id = a_lane) IS DISTINCT FROM best;
+            best := head;
             is_sure := false;
         END LOOP;
         IF taken = 0 THEN
-            IF head IS NULL OR head = ranks[1] OR NOT is_sure THEN
-                passed := passed || lanes[1];
+            IF head IS NULL OR head = best OR NOT is_sure THEN
+                passed := passed || a_lane;
             END IF;
             CONTINUE;
         END IF;
         missing := missing - taken;
         IF taken < n OR NOT EXISTS (SELECT FROM narrowboat.queued
-                                    WHERE lane = lanes[1] AND rank = ranks[1] AND ord > newest) THEN
-            PERFORM narrowboat.look_at_head(lanes[1]);
+                                    WHERE lane = a_lane AND rank = best AND ord > newest) THEN
+            PERFORM narrowboat.look_at_head(a_lane);
         END IF;
         -- Its turn is over, which matters only beside other lanes; whoever holds the row is giving it another turn anyway.
-        IF EXISTS (SELECT FROM narrowboat.lane WHERE queue = p_queue AND rank IS NOT NULL AND id <> lanes[1]) THEN
-            PERFORM FROM narrowboat.lane WHERE id = lanes[1] FOR NO KEY UPDATE SKIP LOCKED;
+        IF cardinality(lanes) > 1
+           OR EXISTS (SELECT FROM narrowboat.lane WHERE queue = p_queue AND rank IS NOT NULL AND id <> a_lane) THEN
+            PERFORM FROM narrowboat.lane WHERE id = a_lane FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND THEN
-                UPDATE narrowboat.lane SET turn = nextval('narrowboat.turn') WHERE id = lanes[1];
+                UPDATE narrowboat.lane SET turn = nextval('narrowboat.turn') WHERE id = a_lane;
             END IF;
         END IF;
     END LOOP;
