@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .calls import NUMBERS
+
 Ground = dict[str, Any]
 Attack = Callable[[Ground], str]
 ATTACKS: dict[str, dict[str, Attack]] = {}
@@ -37,10 +39,10 @@ def attack(group: str) -> Callable[[Attack], Attack]:
     return add
 
 
-def syscall(number: int, *arguments: Any) -> int:
-    """A raw system call (x86-64). Raises OSError."""
+def syscall(name: str, *arguments: Any) -> int:
+    """A raw system call. Raises OSError."""
     wide = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
-    result = libc.syscall(ctypes.c_long(number), *wide)
+    result = libc.syscall(ctypes.c_long(NUMBERS[name]), *wide)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -110,7 +112,7 @@ def open_by_handle(ground: Ground) -> str:
     """open_by_handle_at goes past every path."""
     handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
     mount = ctypes.c_int()
-    syscall(303, -100, ground["secret_file"].encode(), handle, ctypes.byref(mount), 0)
+    syscall("name_to_handle_at", -100, ground["secret_file"].encode(), handle, ctypes.byref(mount), 0)
     return "a handle"
 
 
@@ -230,14 +232,14 @@ def read_memory_with_process_vm_readv(ground: Ground) -> str:
     local = ctypes.create_string_buffer(size)
     here = (ctypes.c_void_p * 2)(ctypes.addressof(local), size)
     there = (ctypes.c_void_p * 2)(ground["address"], size)
-    syscall(310, ground["target"], here, 1, there, 1, 0)
+    syscall("process_vm_readv", ground["target"], here, 1, there, 1, 0)
     return local.raw.hex()
 
 
 @attack("secrets")
 def trace_the_worker(ground: Ground) -> str:
     """ptrace(PTRACE_SEIZE), and at once a detach."""
-    syscall(101, 0x4206, ground["target"], 0, 0)
+    syscall("ptrace", 0x4206, ground["target"], 0, 0)
     libc.ptrace(17, ground["target"], 0, 0)
     return "seized"
 
@@ -245,8 +247,8 @@ def trace_the_worker(ground: Ground) -> str:
 @attack("secrets")
 def take_a_descriptor_of_the_worker(ground: Ground) -> str:
     """pidfd_getfd."""
-    found = syscall(434, ground["target"], 0)
-    os.close(syscall(438, found, 0, 0))
+    found = syscall("pidfd_open", ground["target"], 0)
+    os.close(syscall("pidfd_getfd", found, 0, 0))
     return "taken"
 
 
@@ -254,15 +256,15 @@ def take_a_descriptor_of_the_worker(ground: Ground) -> str:
 def read_a_key_of_the_session(ground: Ground) -> str:
     """Keyrings are shared by all processes of a user."""
     kind, name, secret = b"user", f"nb-{os.getpid()}".encode(), b"key"
-    syscall(248, kind, name, secret, ctypes.c_size_t(3), -2)
+    syscall("add_key", kind, name, secret, ctypes.c_size_t(3), -2)
     return "kept"
 
 
 @attack("secrets")
 def use_shared_memory_of_system_v(ground: Ground) -> str:
     """Its numbers are the same for all processes."""
-    number = syscall(29, 0, ctypes.c_size_t(4096), 0o1600)
-    syscall(31, number, 0, None)
+    number = syscall("shmget", 0, ctypes.c_size_t(4096), 0o1600)
+    syscall("shmctl", number, 0, None)
     return "made"
 
 
@@ -459,11 +461,9 @@ def make_a_user_namespace(ground: Ground) -> str:
 @attack("kernel")
 def clone_into_a_namespace(ground: Ground) -> str:
     """The same by clone."""
-    pid = libc.syscall(ctypes.c_long(56), ctypes.c_ulong(0x10000000 | signal.SIGCHLD), None, None, None, None)
+    pid = syscall("clone", 0x10000000 | signal.SIGCHLD, None, None, None, None)
     if pid == 0:
         os._exit(0)
-    if pid < 0:
-        raise OSError(ctypes.get_errno(), "clone")
     os.waitpid(pid, 0)
     return "cloned"
 
@@ -472,27 +472,27 @@ def clone_into_a_namespace(ground: Ground) -> str:
 def use_io_uring(ground: Ground) -> str:
     """It makes calls that seccomp does not see."""
     parameters = ctypes.create_string_buffer(120)
-    os.close(syscall(425, 4, parameters))
+    os.close(syscall("io_uring_setup", 4, parameters))
     return "opened"
 
 
 @attack("kernel")
 def load_a_bpf_program(ground: Ground) -> str:
     """Any answer but EPERM from its argument check says that bpf can be reached."""
-    return _reaches(321, 0, 0, 0)
+    return _reaches("bpf", 0, 0, 0)
 
 
 @attack("kernel")
 def use_userfaultfd(ground: Ground) -> str:
     """Makes races in the kernel easy to win."""
-    os.close(syscall(323, 1))
+    os.close(syscall("userfaultfd", 1))
     return "opened"
 
 
 @attack("kernel")
 def watch_with_perf(ground: Ground) -> str:
     """perf_event_open: any answer but a refusal."""
-    return _reaches(298, 0, 0, 0, 0, 0)
+    return _reaches("perf_event_open", 0, 0, 0, 0, 0)
 
 
 @attack("kernel")
@@ -532,7 +532,7 @@ def change_the_personality(ground: Ground) -> str:
 @attack("kernel")
 def read_the_kernel_log(ground: Ground) -> str:
     """syslog(SYSLOG_ACTION_SIZE_BUFFER)."""
-    return str(syscall(103, 10, None, 0))
+    return str(syscall("syslog", 10, None, 0))
 
 
 @attack("kernel")
@@ -636,7 +636,7 @@ def fork_bomb(ground: Ground) -> str:
 @attack("processor")
 def thread_bomb(ground: Ground) -> str:
     """Bounded; with small stacks, so that memory is not what stops it."""
-    threading.stack_size(65536)
+    threading.stack_size(max(65_536, os.sysconf("SC_THREAD_STACK_MIN")))
     end = threading.Event()
     threads = []
     try:
@@ -701,10 +701,10 @@ def _in_new_namespaces(flags: int) -> None:
             file.write(text)
 
 
-def _reaches(number: int, *arguments: Any) -> str:
+def _reaches(name: str, *arguments: Any) -> str:
     """Whether the kernel itself answers: its own check of silly arguments, not a filter."""
     try:
-        syscall(number, *arguments)
+        syscall(name, *arguments)
     except OSError as error:
         return "" if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) else f"reached: {error.strerror}"
     return "reached"

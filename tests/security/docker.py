@@ -14,7 +14,12 @@ import sys
 
 from narrowboat.sandbox import system
 
-REFUSED = (165, 166, 272, 308, 155, 428, 429, 430, 431, 432, 433, 442, 298, 321, 103, 169, 246, 101 + 10_000)  # x86-64
+from .calls import NUMBERS
+
+REFUSED = (
+    "mount", "umount2", "unshare", "setns", "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
+    "fspick", "mount_setattr", "perf_event_open", "bpf", "syslog", "reboot", "kexec_load",
+)  # fmt: skip
 NEW = 0x7E020000
 KEPT = 0xA80425FB
 
@@ -22,10 +27,20 @@ KEPT = 0xA80425FB
 def restrict() -> None:
     """For the rest of this process and those below it."""
     program = [(0x20, 0, 0, 0)]
-    for number in REFUSED:
-        program += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
-    program += [(0x15, 0, 3, 56), (0x20, 0, 0, 16), (0x45, 0, 1, NEW), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
-    program += [(0x20, 0, 0, 0), (0x15, 0, 1, 435), (0x06, 0, 0, 0x00050000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)]
+    for name in REFUSED:
+        program += [(0x15, 0, 1, NUMBERS[name]), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
+    program += [
+        (0x15, 0, 3, NUMBERS["clone"]),
+        (0x20, 0, 0, 16),
+        (0x45, 0, 1, NEW),
+        (0x06, 0, 0, 0x00050000 | errno.EPERM),
+    ]
+    program += [
+        (0x20, 0, 0, 0),
+        (0x15, 0, 1, NUMBERS["clone3"]),
+        (0x06, 0, 0, 0x00050000 | errno.ENOSYS),
+        (0x06, 0, 0, 0x7FFF0000),
+    ]
     filter_ = b"".join(struct.pack("=HBBI", *step) for step in program)
     if os.geteuid() == 0:
         system.filter_calls(filter_)

@@ -138,7 +138,7 @@ def run_attacks(
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ground['home']}/code", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,  # on an emulated processor it takes minutes
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -105,6 +105,13 @@ def test_a_user_of_its_own_keeps_executors_of_root_from_the_worker() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("number", [signal.SIGSYS, signal.SIGKILL])
+def test_a_layer_whose_trial_is_killed_is_not_taken_for_one_that_works(number: int) -> None:
+    killed = walls._first_error(lambda: os.kill(os.getpid(), number))
+    assert killed.startswith(signal.Signals(number).name)
+    assert walls._first_error(os.getpid) == ""
+
+
 # Smaller steps. Each is tried without it, where the attempt works, and with it alone.
 
 

@@ -20,6 +20,7 @@ from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Relea
 from narrowboat.core.states import State
 from narrowboat.core.task import TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
+from narrowboat.sandbox import system
 from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
@@ -38,6 +39,7 @@ from narrowboat.worker.shyness import Shyness
 from narrowboat.worker.verdict import verdict
 from narrowboat.worker.wear import Wear
 from narrowboat.worker.zygote import clean_environment
+from tests.security.alone import become, outcome
 
 tokens = itertools.count(1)
 
@@ -327,6 +329,22 @@ def test_a_neighbour_is_gone_only_when_that_is_certain() -> None:
     assert not is_gone(like(pid=2**22 + 1, boot="another machine"))
     assert not is_gone(like(pid=2**22 + 1, pid_namespace=1))
     assert not is_gone(like(pid=2**22 + 1, boot=""))
+
+
+@pytest.mark.linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
+def test_a_neighbour_that_proc_hides_is_not_gone() -> None:
+    me = this_worker(1, 30)
+    earlier = WorkerInfo(**{**{name: getattr(me, name) for name in me.__struct_fields__}, "pid": 2**22 + 1})
+
+    def hide_others() -> None:
+        system.unshare(system.NEW_MOUNTS)
+        system.mount("none", "/", flags=system.RECURSIVE | system.PRIVATE)
+        system.mount("proc", "/proc", "proc", data="hidepid=2")
+        become(12_345)
+
+    look = lambda: (os.path.exists(f"/proc/{me.pid}"), is_gone(me), is_gone(earlier))  # noqa: E731
+    assert outcome(look, hide_others) == str((False, False, True))
 
 
 def test_a_zygote_gets_a_list_of_variables_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

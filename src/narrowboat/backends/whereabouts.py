@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from ..core.units import many
+
 EVERY_S = 5.0
 OLD_S = 20.0  # a note that was not rewritten for so long is of a worker that is stuck
 
@@ -38,6 +40,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     def is_ready(self, now: float) -> bool:
         """It takes work: alive, in contact, and not asked to stop."""
         return self.is_alive(now) and self.state == "consuming" and self.contact_at is not None
+
+    def in_words(self) -> str:
+        """In one line."""
+        contact = "in contact" if self.contact_at is not None else "out of reach"
+        return f"{self.state}, {many(self.running, 'job')} running, backend {contact} ({self.location})"
 
 
 class Note:

@@ -36,7 +36,7 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
 
     reach = Reach()
     user = find_all(flags)["executor_user"].value
-    manifest, walls = survey(app or APP, user, only=(reach,))
+    manifest, walls, no_cgroups = survey(app or APP, user, only=(reach,))
     layers, findings = walls[reach]
     weak = lacking(findings)
     tasks = [task for task in manifest.tasks if task.needs.reach.has_network or task.needs.reach.trusted]
@@ -46,7 +46,8 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     setup = backend.setup() if backend else []
     network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:
-        say_json({"layers": layers, "findings": findings, "network": network, "warnings": warnings, "backend": setup})
+        found = {"layers": layers, "no_cgroups": no_cgroups, "findings": findings}
+        say_json(found | {"network": network, "warnings": warnings, "backend": setup})
     else:
         is_other = os.geteuid() == 0 and not layers.user
         who = f"user {user} (the worker is root)" if is_other else "the worker's own user"
@@ -54,6 +55,8 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
         say(f"layers: {layers.in_words()}")
         if layers.namespaces:
             say(f"no namespaces: {layers.namespaces}")
+        if no_cgroups:
+            say(f"no cgroup for each executor: {no_cgroups}")
         if layers.user:
             say(f"executors are not given a user of their own: {layers.user}")
         say("")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from ..core.units import many
 from .common import ago, json_option, say, say_json
 
 
@@ -25,11 +24,7 @@ def command(ready: bool, pid: int | None, as_json: bool) -> None:
             say_json(worker)
         else:
             alive = "alive" if worker.is_alive(now()) else f"stuck: its main loop last turned {ago(worker.turned_at)}"
-            contact = "in contact" if worker.contact_at is not None else "out of reach"
-            say(
-                f"worker {worker.pid} of {worker.app}: {alive}, {worker.state}, {many(worker.running, 'job')} running, "
-                f"backend {contact} ({worker.location})"
-            )
+            say(f"worker {worker.pid} of {worker.app}: {alive}, {worker.in_words()}")
     if not found:
         say("no worker of this user runs here")
     checks = [worker.is_ready(now()) if ready else worker.is_alive(now()) for worker in found]

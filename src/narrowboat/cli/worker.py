@@ -39,7 +39,7 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
     is_human = logs.start(found["log_format"], verbose)
     kept = keeper.kept()
     if found["max_run_time"] is not None and kept is None:
-        sys.exit(keeper.Keeper(sys.argv[1:], found["max_run_time"]).run())
+        sys.exit(keeper.Keeper(sys.argv[1:], found["max_run_time"], found["drain"]).run())
 
     from ..backends.urls import open_backend, redacted, resolve
     from ..worker.settings import Settings, parse_queues, slots_for

@@ -23,6 +23,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import boot as boot
     from .linux import call_me as call_me
     from .linux import die_with as die_with
+    from .linux import has_ended as has_ended
     from .linux import keep_out_of_sight as keep_out_of_sight
     from .linux import lifeline as lifeline
     from .linux import limit_memory as limit_memory
@@ -50,6 +51,7 @@ else:
     from .portable import boot as boot
     from .portable import call_me as call_me
     from .portable import die_with as die_with
+    from .portable import has_ended as has_ended
     from .portable import keep_out_of_sight as keep_out_of_sight
     from .portable import lifeline as lifeline
     from .portable import limit_memory as limit_memory

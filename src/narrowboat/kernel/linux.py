@@ -250,6 +250,24 @@ def started(pid: int) -> int | None:
     return None if not fields or fields[0] in "ZX" else int(fields[19])
 
 
+def has_ended(pid: int, began: int | None = None) -> bool:
+    """Whether there is certainly no such process any more, or it is a later one than that which `started` told of.
+
+    What /proc does not show may live: with hidepid (systemd: ProtectProc=) it hides the processes of other users, and
+    those that nobody may look into, which workers are.
+    """
+    fields = _stat(str(pid))
+    if fields:
+        return fields[0] in "ZX" or (began is not None and int(fields[19]) != began)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
 def watch_file(path: Path) -> int | None:
     """A descriptor that becomes readable when the file is written to; None where that cannot be had."""
     descriptor: int = _libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)

@@ -283,6 +283,12 @@ def started(pid: int) -> int | None:
     return None if not state or state.startswith("Z") else 1
 
 
+def has_ended(pid: int, began: int | None = None) -> bool:
+    """Whether there is certainly no such process any more."""
+    now = started(pid)
+    return now is None or (began is not None and now != began)
+
+
 def watch_file(path: Path) -> int | None:
     """Not here: whoever waits looks again and again."""
     return None

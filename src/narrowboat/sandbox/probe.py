@@ -141,7 +141,8 @@ def _memory(questions: Questions, reach: Reach, limits: Limits) -> Finding:
 def _processor(limits: Limits) -> Finding:
     """Threads up to the limit and a few more; all end at once."""
     done = threading.Event()
-    started, usual = 0, threading.stack_size(65_536)  # so that it is not memory that stops them
+    small = max(65_536, os.sysconf("SC_THREAD_STACK_MIN"))  # so that it is not memory that stops them
+    started, usual = 0, threading.stack_size(small)
     try:
         for _ in range(limits.processes + 8):
             threading.Thread(target=done.wait, daemon=True).start()

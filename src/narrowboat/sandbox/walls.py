@@ -319,8 +319,8 @@ def _first_error(trial: Callable[[], object]) -> str:
     os.close(writer)
     with os.fdopen(reader, "rb") as told:
         text = told.read().decode()
-    os.waitpid(pid, 0)
-    return text
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return f"{signal.Signals(-code).name}: a call is not allowed here" if code < 0 else text
 
 
 def _warm_up() -> None:

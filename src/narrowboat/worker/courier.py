@@ -7,7 +7,7 @@ import logging
 from ..backends.base import Step
 from ..core.units import many
 from .link import Link, Service
-from .mail import Publish, Requests, Stepped
+from .mail import Publish, Published, Requests, Stepped
 
 log = logging.getLogger("narrowboat.worker")
 
@@ -38,3 +38,4 @@ class Courier(Service):
         link.until_done("publish", lambda: link.backend.publish(request.info, request.manifest))
         if not link.is_closed.is_set():  # from here on the new tasks are taken
             log.info("moved over to the new code: %s", many(len(request.manifest.tasks), "task"))
+            link.mailbox.post(Published())

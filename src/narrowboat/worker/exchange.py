@@ -47,6 +47,7 @@ class Exchange:
         self._is_hungry = True  # there may be work in the backend
         self._is_listening = False
         self._listened: set[tuple[str, frozenset[str]]] = set()
+        self.unpublished = 0  # moves to other code that the backend does not know of yet
         self.is_carrying = False
         self.carrying_since = 0.0
         self.next_extend = time.monotonic() + settings.lease_s / 3
@@ -75,6 +76,7 @@ class Exchange:
         info = self._learn(manifest)
         for held in [*self._pool.fetching.values(), *self._pool.hand, *self._pool.suspects]:
             held.spec = self._spec(held.claim)
+        self.unpublished += 1
         self._courier.requests.put(Publish(info, manifest))
         self._is_hungry = True
 

@@ -165,5 +165,5 @@ def _remove_abandoned(home: Path) -> None:
     """What killed workers have left."""
     for path in home.glob(f"{EXECUTOR}*"):
         pid = path.name.removeprefix(EXECUTOR).partition("-")[0]
-        if pid.isdigit() and kernel.started(int(pid)) is None:
+        if pid.isdigit() and kernel.has_ended(int(pid)):
             Group(path).remove()

@@ -32,4 +32,4 @@ def is_gone(other: WorkerInfo) -> bool:
     """
     if not other.boot or other.boot != kernel.boot() or other.pid_namespace != kernel.pid_namespace():
         return False
-    return kernel.started(other.pid) != other.pid_started
+    return kernel.has_ended(other.pid, other.pid_started)

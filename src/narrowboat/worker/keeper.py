@@ -16,8 +16,10 @@ import time
 from collections.abc import Sequence
 
 from .signals import Signals, has_terminal
+from .supervisor import supervisor_here
 
 log = logging.getLogger("narrowboat.worker")
+ENDING_S = 15.0  # that a worker may take to end, besides its drain
 KEPT = "NARROWBOAT_KEPT"  # in a kept worker's environment: "ready,lifeline", two descriptors
 AGAIN_S = 60.0  # after a successor that did not come up
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -53,10 +55,11 @@ class Ward:
 
 
 class Keeper:
-    """Keeps one worker, and for a while a second one. arguments: those of `narrowboat`. max_run_s: seconds."""
+    """Keeps one worker, and for a while a second one. arguments: those of `narrowboat`; durations are seconds."""
 
-    def __init__(self, arguments: Sequence[str], max_run_s: float) -> None:
-        self._arguments, self._max_run_s = arguments, max_run_s
+    def __init__(self, arguments: Sequence[str], max_run_s: float, drain_s: float) -> None:
+        self._arguments, self._max_run_s, self._drain_s = arguments, max_run_s, drain_s
+        self._supervisor = supervisor_here()
         self._has_terminal = has_terminal()
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
@@ -73,7 +76,8 @@ class Keeper:
         self._selector.register(self._signals.descriptor, selectors.EVENT_READ)
         self._next = self._start()
         while True:
-            patience = max(0.0, self._replace_at - time.monotonic())
+            self._supervisor.sign_of_life(time.monotonic())
+            patience = max(0.0, min(self._replace_at, self._supervisor.next_sign) - time.monotonic())
             ready = {key.fd for key, _ in self._selector.select(None if patience == float("inf") else patience)}
             self._hear(ready)
             for number in self._signals.take():
@@ -105,6 +109,7 @@ class Keeper:
             self._current.signal(signal.SIGTERM)
             self._draining.append(self._current)
         self._current = ward
+        self._supervisor.ready()
         if not self._is_ending:  # not all workers of a fleet at the same moment
             self._replace_at = time.monotonic() + self._max_run_s * random.uniform(0.9, 1.0)
 
@@ -122,6 +127,7 @@ class Keeper:
             number = signal.SIGTERM
         if number in ENDINGS:
             self._is_ending, self._replace_at = True, float("inf")
+            self._supervisor.stopping(self._drain_s + ENDING_S)
         for ward in (self._current, self._next):
             if ward is not None:
                 ward.signal(number)

@@ -118,6 +118,10 @@ class Publish:
         self.info, self.manifest = info, manifest
 
 
+class Published:
+    """That is done, as often as it was asked for."""
+
+
 class Broken:
     """A thread ended by an error."""
 

@@ -125,6 +125,11 @@ class Nursery:
         """Whether any executor can be had."""
         return self.manifest is not None and self._current is not None and bool(self._current.limbs)
 
+    @property
+    def is_reloading(self) -> bool:
+        """Whether new code is on its way."""
+        return self._next is not None and self._is_next_new_code
+
     def walls(self) -> dict[Reach, tuple[Layers, tuple[Finding, ...]]]:
         """What stands around executors, by the reach of their tasks, and what was found when it was attacked."""
         limbs = self._current.limbs if self._current else {}

@@ -24,10 +24,11 @@ PATIENCE_S = 120.0
 
 
 class Survey(NamedTuple):
-    """What was found. walls: by the reach of tasks, of those reaches that were asked for."""
+    """What was found. walls: by the reach of tasks, of those reaches that were asked for. no_cgroups: why, or empty."""
 
     manifest: Manifest
     walls: dict[Reach, tuple[Layers, tuple[Finding, ...]]]
+    no_cgroups: str
 
 
 def survey(app: str, user: int | None, hidden: Sequence[str] = (), only: Sequence[Reach] | None = None) -> Survey:
@@ -64,7 +65,7 @@ def survey(app: str, user: int | None, hidden: Sequence[str] = (), only: Sequenc
             for reach, limb in tree.limbs.items()
             if limb.layers is not None and limb.findings is not None
         }
-        return Survey(tree.manifest, walls)
+        return Survey(tree.manifest, walls, groups.hindrance)
     finally:
         tree.close()
         groups.close()

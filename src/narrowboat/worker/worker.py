@@ -34,6 +34,7 @@ from .mail import (
     CodeChanged,
     Heard,
     Mailbox,
+    Published,
     Renewed,
     Rescued,
     Stepped,
@@ -45,6 +46,7 @@ from .report import report
 from .secrets import Secrets
 from .settings import STOPPING_S, Settings
 from .signals import Signals, has_terminal
+from .supervisor import supervisor_here
 from .tree import ImportFailed
 from .watching import Watcher
 from .yard import Yard
@@ -69,6 +71,7 @@ class Worker:
     ) -> None:
         self._settings, self._backend, self._origin, self._say = settings, backend, origin, say
         self._began_at = time.monotonic()
+        self._supervisor = supervisor_here()
         self._has_terminal = has_terminal()
         self._selector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
@@ -118,6 +121,7 @@ class Worker:
             self._is_set_up = True
             if self._settings.kept is not None:
                 self._tell_keeper(*self._settings.kept)
+            self._supervisor.ready()
             self._loop()
             return 0
         finally:
@@ -199,6 +203,7 @@ class Worker:
             now = time.monotonic()
             self._turn(now)
             self._feed_watchdog(now)
+            self._supervisor.sign_of_life(now)
             for key, _ in self._selector.select(self._patience()):
                 key.data()
         faulthandler.cancel_dump_traceback_later()
@@ -218,6 +223,8 @@ class Worker:
         if self._nursery.retry_at is not None and now >= self._nursery.retry_at:
             self._nursery.start()
         self._nursery.turn()
+        if self._supervisor.is_reloading and not (self._nursery.is_reloading or self._exchange.unpublished):
+            self._supervisor.ready()
         if self._stop_by is not None:
             self._drain(now)
         else:
@@ -229,7 +236,9 @@ class Worker:
     def _beat(self, now: float) -> None:
         """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
         self._next_beat = now + BEAT_S
-        self._pulse.beat(self._health(), now)
+        health = self._health()
+        self._pulse.beat(health, now)
+        self._supervisor.status(health.in_words())
         self._groups.sweep()
         if self._nursery.manifest is not None and any(task.has_files for task in self._nursery.manifest.tasks):
             self._porter.sweep_if_due(now)
@@ -241,7 +250,7 @@ class Worker:
 
     def _patience(self) -> float:
         """How long to sleep at most."""
-        times = [self._pool.next_scan, self._exchange.next_turn(), self._next_beat]
+        times = [self._pool.next_scan, self._exchange.next_turn(), self._next_beat, self._supervisor.next_sign]
         if not self._exchange.is_carrying:
             due = self._ledger.due_at(self._can_batch)
             if due is not None:
@@ -287,6 +296,8 @@ class Worker:
                     self._exchange.renewed(message)
                 case CancelsAsked():
                     self._ledger.must_ask = True
+                case Published():
+                    self._exchange.unpublished -= 1
                 case Rescued():
                     self._exchange.rescued(message)
                 case Fetched():
@@ -435,6 +446,7 @@ class Worker:
                     self._stop(self._settings.drain_s)
                 case signal.SIGHUP:
                     log.info("HUP: importing the app anew, beside the code that runs")
+                    self._supervisor.reloading()
                     self._nursery.reload()
                 case signal.SIGTSTP:
                     log.info("TSTP: no new work from now on; CONT ends that")
@@ -453,6 +465,7 @@ class Worker:
         else:
             log.info("stopping: what runs has %.0f s; a second signal hands it back now", drain_s)
             self._stop_by = time.monotonic() + drain_s
+        self._supervisor.stopping(drain_s + LAST_STEP_S + TICK_S)
         self._pool.stop_growing()
 
     def _report(self) -> None:
