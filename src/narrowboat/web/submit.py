@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ParamSpec, Protocol
 
 import msgspec
@@ -109,13 +108,13 @@ class Visitor:
         prepared = prepare()
         new = msgspec.structs.replace(prepared.new, client=self._person)
         if not given or new.key is not None:  # a task with a key= of its own is one job already
-            return replace(prepared, new=new), ""
+            return msgspec.structs.replace(prepared, new=new), ""
         fingerprint = keys.name_of(self._counter.app.runnables()[new.task].all_values(new.args))
         # Behind a hash, since the parts are other people's texts, of any length.
         key = "visit:" + hashlib.sha256(f"{len(self._person)}:{self._person}{given}".encode()).hexdigest()
         headers = {**new.headers, FINGERPRINT: fingerprint}
         new = msgspec.structs.replace(new, key=key, key_for=KEEP_S, headers=headers)
-        return replace(prepared, new=new), fingerprint
+        return msgspec.structs.replace(prepared, new=new), fingerprint
 
     def _taken(self, job: AnyJob, fingerprint: str) -> Answer:
         if fingerprint and not job.created and job.record.headers.get(FINGERPRINT) != fingerprint:
