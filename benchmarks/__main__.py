@@ -7,9 +7,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import async_jobs, boat, cost, delayed, depth, forms, measure, on_postgres, on_redis, peer, sandbox, streams
+from . import (
+    async_jobs,
+    boat,
+    controls,
+    cost,
+    delayed,
+    depth,
+    forms,
+    measure,
+    on_postgres,
+    on_redis,
+    peer,
+    sandbox,
+    streams,
+)
 
-PARTS = ("huey", "rest", "redis", "postgres", "delay", "cost", "depth", "async", "sandbox", "streams", "forms")
+PARTS = (
+    *("huey", "rest", "redis", "postgres", "delay", "cost", "depth", "controls"),
+    *("async", "sandbox", "streams", "forms"),
+)
 
 
 def main() -> None:
@@ -23,7 +40,7 @@ def main() -> None:
     sizes = {"type": int, "nargs": "+", "default": depth.SIZES}
     parser.add_argument("--sizes", metavar="JOBS", help="for depth: so many are waiting, growing", **sizes)
     backends = {"choices": tuple(depth.FRESH), "nargs": "+", "default": tuple(depth.FRESH)}
-    parser.add_argument("--backends", help="for cost and depth: on these; default: all", **backends)
+    parser.add_argument("--backends", help="for cost, depth and controls: on these; default: all", **backends)
     options = parser.parse_args()
     print(measure.machine())
     complete = True
@@ -49,6 +66,9 @@ def main() -> None:
         if "depth" in options.only:
             print("\nwhile much waits: each verb, medians of calls")
             complete = depth.compare(folder, options.backends, options.sizes, _row) and complete
+        if "controls" in options.only:
+            print(f"\nclaimed and settled, 100 a step, under controls, medians of {controls.ROUNDS} rounds")
+            complete = controls.compare(folder, options.backends, _row) and complete
         if "async" in options.only:
             print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
             complete = async_jobs.compare(folder, options.async_jobs) and complete

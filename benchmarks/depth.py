@@ -16,6 +16,7 @@ from pathlib import Path
 from narrowboat.app.why import why
 from narrowboat.backends.base import Backend, Filter, Retention, Step, Want, WorkerInfo
 from narrowboat.backends.urls import open_backend
+from narrowboat.core.controls import Controls
 from narrowboat.core.decide import Settlement
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import Claim, NewJob
@@ -39,17 +40,20 @@ class Hand:
 
     _numbers = count(1)
 
-    def __init__(self, backend: Backend, tasks: Sequence[str]) -> None:
+    def __init__(self, backend: Backend, tasks: Sequence[str], controls: Controls | None = None) -> None:
         self._backend, self._tasks, self._seq = backend, frozenset(tasks), 0
-        self.id = f"depth-{next(self._numbers)}"
+        self.id, self.has_more = f"depth-{next(self._numbers)}", False
         info = WorkerInfo(id=self.id, host="bench", pid=1, queues={QUEUE: 100}, slots=100, lease_s=3600)
-        backend.publish(info, Manifest(app="depth", tasks=tuple(TaskSpec(name=name) for name in tasks)))
+        specs = tuple(TaskSpec(name=name, controls=controls or Controls()) for name in tasks)
+        backend.publish(info, Manifest(app="depth", tasks=specs))
 
     def step(self, settled: Sequence[Settlement] = (), n: int = 0) -> tuple[Claim, ...]:
-        """One round trip; what was claimed."""
+        """One round trip; what was claimed. Whether there is more is in `has_more`."""
         self._seq += 1
         wants = (Want(QUEUE, self._tasks, n),) if n else ()
-        return self._backend.step(Step(worker=self.id, seq=self._seq, settled=tuple(settled), wants=wants)).claimed
+        reply = self._backend.step(Step(worker=self.id, seq=self._seq, settled=tuple(settled), wants=wants))
+        self.has_more = reply.more
+        return reply.claimed
 
     def leave(self) -> None:
         """Go."""
@@ -155,12 +159,18 @@ def claims_per_s(backend: Backend, tasks: Sequence[str], n: int = MANY) -> float
     """Jobs/s that one worker claims and settles, a hundred in each step."""
     fill(backend, n, tasks)
     hand = Hand(backend, tasks)
+    rate = drained_per_s(hand, n)
+    hand.leave()
+    return rate
+
+
+def drained_per_s(hand: Hand, n: int) -> float:
+    """Jobs/s until there are no more; n of them."""
     began, claims, total = time.perf_counter(), hand.step(n=100), 0
-    while claims:
+    while claims or hand.has_more:
         total += len(claims)
         claims = hand.step(done(claims), n=100)
     rate = total / (time.perf_counter() - began)
-    hand.leave()
     assert total == n, f"{total} of {n} jobs were claimed"
     return rate
 

@@ -22,6 +22,7 @@ DATA = Path(__file__).resolve().parents[2] / "studio-data"  # not below the code
 INBOX = DATA / "inbox.jsonl"  # the letters that the practice mail server took, one JSON object a line
 MAIL = DATA / "mail"
 MAIL_SERVER = MAIL / "server.json"  # where it listens, written by whoever started it
+MAIL_OFF = MAIL / "off"  # while it is there, the practice mail server is down
 MOST_BYTES = 25 * 1024 * 1024
 Photo = Annotated[
     File, Accept(types=["image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff"], size=MOST_BYTES)

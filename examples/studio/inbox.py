@@ -16,7 +16,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from .app import DATA, INBOX, MAIL_SERVER
+from .app import DATA, INBOX, MAIL_OFF, MAIL_SERVER
 
 
 class Box:
@@ -48,10 +48,18 @@ def letters() -> list[dict[str, Any]]:
     return []
 
 
+LOOK_EVERY_S = 0.1
+
+
 async def serve() -> None:
-    """Until TERM or Ctrl-C."""
+    """Until TERM or Ctrl-C. While MAIL_OFF is there, nobody listens."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(Box(), hostname="studio.example.com"), "127.0.0.1", 0)
+
+    async def opened(port: int) -> asyncio.Server:
+        return await loop.create_server(lambda: SMTP(Box(), hostname="studio.example.com"), "127.0.0.1", port)
+
+    MAIL_OFF.unlink(missing_ok=True)
+    server = await opened(0)
     host, port = server.sockets[0].getsockname()
     DATA.mkdir(parents=True, exist_ok=True)
     INBOX.write_text("")
@@ -60,7 +68,14 @@ async def serve() -> None:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    await over.wait()
+    while not over.is_set():
+        is_off = MAIL_OFF.exists()
+        if is_off and server.is_serving():
+            server.close()
+        elif not is_off and not server.is_serving():
+            server = await opened(port)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), LOOK_EVERY_S)
     server.close()
     MAIL_SERVER.unlink(missing_ok=True)
 

@@ -6,12 +6,14 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
-from narrowboat import Needs, Retry, current_job, progress
+from narrowboat import Breaker, Needs, Retry, current_job, progress
 
 from .app import MAIL, app, mail_server
 
 SENDER = "studio@example.com"
 MOST_READERS = 500
+# While the mail server is down, letters wait, and none of them loses an attempt by it.
+SERVICE = Breaker("mail", failures=5, within="1m", retry_after="2s", on=(OSError, aiosmtplib.SMTPException))
 
 
 @app.task(
@@ -20,6 +22,7 @@ MOST_READERS = 500
     timeout="30s",
     needs=Needs(network=True, read=[MAIL]),
     retry=Retry(attempts=8),
+    breaker=SERVICE,
     summary="to {to}",
 )
 async def letter(to: str, subject: str, text: str) -> None:

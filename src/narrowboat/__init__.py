@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .core.context import RunningJob as RunningJob
     from .core.context import current_job as current_job
     from .core.context import progress as progress
+    from .core.controls import Breaker as Breaker
+    from .core.controls import Limit as Limit
+    from .core.controls import Rate as Rate
     from .core.errors import (
         BackendUnavailable as BackendUnavailable,
     )
@@ -60,6 +63,9 @@ if TYPE_CHECKING:
         RetryIn as RetryIn,
     )
     from .core.errors import (
+        SlowDown as SlowDown,
+    )
+    from .core.errors import (
         Snooze as Snooze,
     )
     from .core.errors import (
@@ -82,12 +88,14 @@ if TYPE_CHECKING:
     from .core.needs import Needs as Needs
     from .core.outcome import DeadJob as DeadJob
     from .core.queue import Queue as Queue
+    from .core.retry import Backoff as Backoff
     from .core.retry import Retry as Retry
     from .core.states import State as State
 
 _HOMES = {
     "app": ("App", "AsyncTask", "JobHandle", "PreparedJob", "Task"),
     "core.context": ("RunningJob", "current_job", "progress"),
+    "core.controls": ("Breaker", "Limit", "Rate"),
     "core.errors": (
         "BackendUnavailable",
         "BadArguments",
@@ -103,6 +111,7 @@ _HOMES = {
         "PictureTooLarge",
         "QueueFull",
         "RetryIn",
+        "SlowDown",
         "Snooze",
         "Stopping",
         "StoreUnavailable",
@@ -114,7 +123,7 @@ _HOMES = {
     "core.needs": ("Needs",),
     "core.outcome": ("DeadJob",),
     "core.queue": ("Queue",),
-    "core.retry": ("Retry",),
+    "core.retry": ("Backoff", "Retry"),
     "core.states": ("State",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

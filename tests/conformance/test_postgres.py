@@ -20,7 +20,9 @@ from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
 from narrowboat.backends.postgres import Migration, PostgresBackend, health, pool, schema, sleep
 from narrowboat.backends.postgres.address import Address
 from narrowboat.backends.postgres.bells import Limiter
+from narrowboat.backends.postgres.queries import Queries
 from narrowboat.backends.urls import open_backend
+from narrowboat.core.controls import Controls, LimitSpec
 from narrowboat.core.decide import Settlement
 from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew, UnsupportedByBackend
 from narrowboat.core.ids import new_job_id
@@ -32,6 +34,17 @@ from tests.support.processes import wait_for
 
 Open = Callable[..., PostgresBackend]
 TASK = "t.a"
+VERSION_1 = """
+INSERT INTO narrowboat.schema_version VALUES (1, 1);
+INSERT INTO narrowboat.lane (queue, task, lane_key, rank, turn) VALUES ('default', 't.a', '', 0, 1);
+INSERT INTO narrowboat.job (ord, enqueued_at, lane, version, priority, id, task, queue, client, shape, summary, tags,
+                            headers, args)
+SELECT nextval('narrowboat.ord'), 0, id, 1, 0, 't.a:old', task, queue, '', '', '', '[]', '{}', '{}'
+FROM narrowboat.lane;
+INSERT INTO narrowboat.queued (ord, queued_at, lane, revision, errors, crashes, snoozes, rank, queue, client, ran_by)
+SELECT ord, 0, lane, 1, 0, 0, 0, 0, queue, '', '' FROM narrowboat.job;
+INSERT INTO narrowboat.tally (queue, queued) VALUES ('default', 1);
+"""  # with one job, which waits
 
 
 @pytest.fixture
@@ -65,10 +78,10 @@ def new(**fields: object) -> NewJob:
     return NewJob(id=new_job_id(TASK), task=TASK, **fields)  # type: ignore[arg-type]
 
 
-def publish(backend: Backend, worker: str = "w") -> Want:
+def publish(backend: Backend, worker: str = "w", controls: Controls = Controls()) -> Want:  # noqa: B008
     backend.publish(
         WorkerInfo(id=worker, host="box", pid=1, queues={"default": 1}, slots=1),
-        Manifest(app="a", tasks=(TaskSpec(name=TASK),)),
+        Manifest(app="a", tasks=(TaskSpec(name=TASK, controls=controls),)),
     )
     return Want("default", frozenset([TASK]), 10)
 
@@ -197,9 +210,34 @@ def test_a_newer_schema_is_used_if_it_says_so_and_refused_otherwise(
 
 def test_an_older_schema_says_what_to_run(server: PostgresServer, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     open_backend(place).close()
-    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     with pytest.raises(ConfigError, match="narrowboat migrate"):
         open_backend(place)
+
+
+def test_a_schema_of_version_1_keeps_its_jobs_and_whom_it_was_granted_to(server: PostgresServer, place: str) -> None:
+    queries = Queries(Address.of(place).schema)
+    with server.connect() as connection:
+        connection.execute(f"{queries.named('begin')}{queries.migration(1)}".encode())
+        connection.execute(VERSION_1.replace("narrowboat.", f"{queries.schema}.").encode())
+        connection.execute("DROP ROLE IF EXISTS shop")
+        connection.execute("CREATE ROLE shop LOGIN")
+        connection.execute(f"GRANT USAGE ON SCHEMA {queries.schema} TO shop".encode())
+        connection.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {queries.schema} TO shop".encode())
+        tables = f"ALL TABLES IN SCHEMA {queries.schema}"
+        connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO shop".encode())
+        with pytest.raises(ConfigError, match="narrowboat migrate"):
+            open_backend(place)
+        assert Migration(place).run() == (1, schema.VERSION)
+        backend = open_backend(place.replace("user=postgres", "user=shop"))
+        publish(backend, controls=Controls(limit=LimitSpec(key="db", most=1)))
+        backend.enqueue([new()])
+        [claim] = backend.step(Step(worker="w", seq=1, wants=(Want("default", frozenset([TASK]), 10),))).claimed
+        assert (claim.id, backend.meters(["limit:db"])["limit:db"].running) == ("t.a:old", 1)
+        assert backend.audit() == []
+        backend.close()
+        connection.execute("DROP OWNED BY shop")
+        connection.execute("DROP ROLE shop")
 
 
 def test_the_command_migrates_and_prints(place: str) -> None:

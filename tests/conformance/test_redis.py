@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from redis import Redis
 
-from narrowboat.backends.base import Backend, Filter
+from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
 from narrowboat.backends.urls import open_backend
+from narrowboat.core.controls import Controls, LimitSpec
 from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew
 from narrowboat.core.job import NewJob
 from narrowboat.core.states import State
+from narrowboat.core.task import Manifest, TaskSpec
 from tests.support.servers import RedisServer, free_port, shared_redis
 
 
@@ -32,8 +35,23 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+TENANT = "tenant:{tenant}"
+ONE_EACH = Controls(limit=LimitSpec(key=TENANT, most=1), per=TENANT)
+
+
 def add(backend: Backend, job_id: str = "t:1") -> None:
     backend.enqueue([NewJob(id=job_id, task="t")])
+
+
+def publish(backend: Backend, controls: Controls) -> None:
+    info = WorkerInfo(id="w", host="box", pid=1)
+    backend.publish(info, Manifest(app="a", tasks=(TaskSpec(name="t", controls=controls),)))
+
+
+def step(backend: Backend, seq: int, n: int) -> list[str]:
+    """The ids of the jobs that were claimed."""
+    reply = backend.step(Step(worker="w", seq=seq, wants=(Want("default", frozenset({"t"}), n),)))
+    return [claim.id for claim in reply.claimed]
 
 
 def test_namespaces_of_one_server_know_nothing_of_each_other(backend: Backend) -> None:
@@ -163,3 +181,55 @@ def test_jobs_of_a_rare_state_are_paged_newest_first_among_many(backend: Backend
     assert found == rare[::-1]
     assert backend.find(replace(cancelled, queue="other")).jobs == ()
     assert backend.find(replace(cancelled, tag="x")).jobs == ()
+
+
+def test_a_message_waits_under_the_key_that_its_arguments_name(server: RedisServer) -> None:
+    backend = open_backend(server.url)
+    publish(backend, ONE_EACH)
+    for message in ('{"tenant": 7}', '{"tenant": 7, "n": 2}', '{"tenant": "b"}', '{"n": 4}', '{"tenant": ""}'):
+        server.says("RPUSH", "nb:{nb}:inbox:t", message)
+    assert backend.wait("w", [Want("default", frozenset({"t"}), 9)], 5.0).work
+    jobs = [job for job in backend.get(step(backend, 1, 9)) if job]
+    assert sorted(job.lane_key for job in jobs) == ["tenant:", "tenant:7", "tenant:b"]
+    [dead] = backend.find(Filter(states=frozenset({State.DEAD}))).jobs
+    assert TENANT in dead.reason
+    assert "arguments: n" in dead.reason
+    assert backend.audit() == []
+    backend.close()
+
+
+def test_keys_that_are_exhausted_cost_a_claim_no_command(server: RedisServer) -> None:
+    client = Redis.from_url(server.url)
+
+    def commands() -> int:
+        return sum(stat["calls"] for stat in client.info("commandstats").values())
+
+    def costs(keys: int) -> int:
+        """Of a step that claims one job, while so many other keys are exhausted."""
+        client.flushdb()
+        backend = open_backend(server.url)
+        publish(backend, ONE_EACH)
+        jobs = [NewJob(id=f"t:{n}-{k}", task="t", lane_key=f"tenant:{k}") for k in range(keys) for n in range(2)]
+        backend.enqueue(jobs)
+        assert len(step(backend, 1, 2 * keys)) == keys
+        backend.enqueue([NewJob(id=f"t:free{n}", task="t", lane_key=f"tenant:free{n}") for n in range(2)])
+        assert step(backend, 2, 1) == ["t:free0"]
+        before = commands()
+        assert step(backend, 3, 1) == ["t:free1"]
+        cost = commands() - before
+        assert backend.audit() == []
+        backend.close()
+        return cost
+
+    assert costs(500) == costs(5)
+
+
+def test_where_no_task_has_controls_their_keys_are_not_there(server: RedisServer) -> None:
+    backend = open_backend(server.url)
+    publish(backend, ONE_EACH)
+    publish(backend, Controls())
+    add(backend)
+    assert step(backend, 1, 1) == ["t:1"]
+    for name in ("controls", "meters", "held", "due-gates", "breakers"):
+        assert server.says("EXISTS", f"nb:{{nb}}:{name}") == ":0"
+    backend.close()

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from narrowboat.backends.base import Backend, ClaimRef, Filter, Gate, Retention, Step, Want, WorkerInfo
 from narrowboat.backends.urls import open_backend
+from narrowboat.core.controls import Controls, LimitSpec
 from narrowboat.core.decide import Settlement
 from narrowboat.core.errors import BackendError
 from narrowboat.core.job import NewJob
@@ -21,6 +23,7 @@ from tests.support.servers import RedisServer
 
 INFO = WorkerInfo(id="w", host="box", pid=1)
 MANIFEST = Manifest(app="a", tasks=(TaskSpec(name="t.a"),))
+LIMITED = Manifest(app="a", tasks=(TaskSpec(name="t.a", controls=Controls(limit=LimitSpec(key="l", most=1))),))
 WANT = Want("default", frozenset({"t.a"}), 1)
 
 
@@ -124,9 +127,31 @@ def test_a_dashboard_looks_cancels_retries_and_pauses(port: Port) -> None:
     dashboard.shut(Gate(scope="queue:default"))
     assert [gate.scope for gate in dashboard.gates()] == ["queue:default"]
     assert dashboard.open("queue:default")
+    dashboard.shut(Gate(scope="breaker:b"))
+    assert [gate.scope for gate in dashboard.gates()] == ["breaker:b"]
+    assert dashboard.open("breaker:b")
+    dashboard.adjust("limit:l", LimitSpec(key="l", most=2))
     assert dashboard.cancel(["t.a:1"]) == [State.CANCELLED]
     assert len(dashboard.stats()) == 1
     assert port.as_("worker").audit() == []
+
+
+def test_lanes_that_controls_hold_are_within_reach_of_those_who_enqueue_cancel_and_adjust(port: Port) -> None:
+    worker, web, dashboard = port.as_("worker"), port.as_("web"), port.as_("dashboard")
+    worker.publish(INFO, LIMITED)
+    web.enqueue([job(1), job(2)])
+    [first] = worker.step(Step(worker="w", seq=1, wants=(replace(WANT, n=5),))).claimed
+    web.enqueue([replace(job(3), priority=5)])
+    assert web.cancel(["t.a:2"]) == [State.CANCELLED]
+    assert worker.audit() == []
+    dashboard.adjust("limit:l", LimitSpec(key="l", most=2))
+    [second] = worker.step(Step(worker="w", seq=2, wants=(replace(WANT, n=5),))).claimed
+    assert (first.id, second.id) == ("t.a:1", "t.a:3")
+    web.enqueue([job(4)])
+    assert worker.step(Step(worker="w", seq=3, wants=(WANT,))).claimed == ()
+    assert web.cancel(["t.a:4"]) == [State.CANCELLED]
+    assert worker.purge(Retention(keep_max=0)) == 2
+    assert worker.audit() == []
 
 
 forged = Settlement(id="t.a:1", token=3, to=State.SUCCEEDED, outcome="succeeded", result=b'"forged"')
@@ -137,6 +162,9 @@ VERBS: dict[str, Callable[[Backend], object]] = {
     "leave": lambda backend: backend.leave("w"),
     "purge": lambda backend: backend.purge(Retention(keep_max=0, dead_max=0)),
     "shut": lambda backend: backend.shut(Gate(scope="queue:default")),
+    "trip": lambda backend: backend.shut(Gate(scope="breaker:b")),
+    "close": lambda backend: backend.open("breaker:b"),
+    "adjust": lambda backend: backend.adjust("limit:l", None),
     "retry": lambda backend: backend.retry(["t.a:9"]),
     "step": lambda backend: backend.step(Step(worker="w", seq=9, settled=(forged,), wants=(WANT,))),
     "enqueue": lambda backend: backend.enqueue([job(5)]),
@@ -147,6 +175,7 @@ VERBS: dict[str, Callable[[Backend], object]] = {
     ("user", "verb"),
     [
         *(("web", verb) for verb in ("publish", "step", "extend", "rescue", "leave", "shut", "retry")),
+        *(("web", verb) for verb in ("trip", "close", "adjust")),
         *(("dashboard", verb) for verb in ("publish", "step", "extend", "rescue", "leave", "enqueue")),
     ],
 )
@@ -175,6 +204,9 @@ WRITES: dict[str, tuple[str, ...]] = {
     "workers": ("ZADD", "nb:{shop}:workers", "9e9", "w"),
     "a worker": ("HSET", "nb:{shop}:worker:w", "seq", "99"),
     "gates": ("HSET", "nb:{shop}:gates", "queue:default", "{}"),
+    "what gates remember": ("HDEL", "nb:{shop}:meters", "limit:l"),
+    "gates that are due": ("ZREM", "nb:{shop}:due-gates", "limit:l"),
+    "controls": ("DEL", "nb:{shop}:controls"),
     "known tasks": ("HSET", "nb:{shop}:known", "t.a", "1"),
     "specs": ("HSET", "nb:{shop}:specs", "t.a", "{}"),
     "dead jobs": ("ZREM", "nb:{shop}:dead:default", "t.a:1"),
@@ -185,14 +217,15 @@ WRITES: dict[str, tuple[str, ...]] = {
     "everything": ("FLUSHALL",),
 }
 ALWAYS = ("another namespace", "the server", "everything")
-CLAIMS = ("claims", "claims, deleted", "workers", "a worker", "known tasks", "specs")
+CLAIMS = ("claims", "claims, deleted", "workers", "a worker", "known tasks", "specs", "controls")
+GATES = ("gates", "what gates remember", "gates that are due")
 
 
 @pytest.mark.parametrize(
     ("user", "what"),
     [
         *(("worker", what) for what in ALWAYS),
-        *(("web", what) for what in (*ALWAYS, *CLAIMS, "gates", "dead jobs")),
+        *(("web", what) for what in (*ALWAYS, *CLAIMS, *GATES, "dead jobs")),
         *(("dashboard", what) for what in (*ALWAYS, *CLAIMS, "all jobs")),
         *(("inbox", what) for what in WRITES),
     ],
@@ -222,4 +255,19 @@ def test_who_can_write_the_index_of_open_lanes_opens_no_gate_with_it(port: Port)
     with port.bare("web") as connection:
         connection.zadd("nb:{shop}:open:default", {"t.a": 0})
     assert worker.step(Step(worker="w", seq=1, wants=(WANT,))).claimed == ()
+    assert worker.audit() == []
+
+
+def test_who_can_write_the_lines_before_gates_opens_none_with_it_and_breaks_no_step(port: Port) -> None:
+    worker, web = port.as_("worker"), port.as_("web")
+    worker.publish(INFO, LIMITED)
+    web.enqueue([job(n) for n in (1, 2, 3)])
+    [first] = worker.step(Step(worker="w", seq=1, wants=(replace(WANT, n=5),))).claimed
+    with port.bare("web") as connection:
+        connection.zadd("nb:{shop}:open:default", {"t.a": 0})
+        connection.zadd("nb:{shop}:lines:limit:l", {"x": 0, "a\nb": 0, "\n": 0})
+    assert worker.step(Step(worker="w", seq=2, wants=(WANT,))).claimed == ()
+    end = Settlement(id=first.id, token=first.token, to=State.SUCCEEDED, outcome="succeeded")
+    [second] = worker.step(Step(worker="w", seq=3, settled=(end,), wants=(replace(WANT, n=5),))).claimed
+    assert second.id == "t.a:2"
     assert worker.audit() == []

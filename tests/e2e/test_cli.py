@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,9 +17,12 @@ from typing import Any
 import pytest
 
 from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.backends.urls import open_backend
 from narrowboat.cli import COMMANDS
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import NewJob
+from narrowboat.core.states import State
+from narrowboat.testing.conformance.bench import Bench, failed
 from tests.support.processes import WorkerProcess, is_alive, named_below, running_worker, wait_for
 
 SHOP = '''
@@ -309,8 +313,8 @@ def test_a_pause_ends_by_itself_and_is_refused_in_words_when_it_makes_no_sense(s
         shell.run("pause", "--task", "shop.add", "--until", "1s")  # in place of the first
         wait_for("the job to end", lambda: shell.state(job_id) == "succeeded")
     assert "is over already" in shell.run("pause", "default", "--until", "2020-01-01", status=2)
-    assert "name one queue, or one task" in shell.run("pause", status=2)
-    assert "name one queue, or one task" in shell.run("resume", "default", "--task", "shop.add", status=2)
+    assert "name one queue, one task or one breaker" in shell.run("pause", status=2)
+    assert "name one queue, one task or one breaker" in shell.run("resume", "default", "--task", "shop.add", status=2)
     assert "is the name right?" in shell.run("pause", "defualt")
 
 
@@ -413,3 +417,33 @@ def test_the_demo_counts_and_ends_well(shell: Shell) -> None:
 def test_version(shell: Shell) -> None:
     [found] = shell.json("version")
     assert set(found) == {"narrowboat", "python", "sqlite"}
+
+
+def test_dead_jobs_that_match_are_counted_first_and_then_queued_again_with_other_arguments(shell: Shell) -> None:
+    ids = [shell.enqueue("shop.add", "-q", "default", "a=1", f"b={n}") for n in range(3)]
+    kept = shell.enqueue("shop.add", "-q", "default", "a=5")
+    with contextlib.closing(open_backend(shell.url)) as backend, Bench(lambda: backend) as bench:
+        bench.now = time.time()
+        worker = bench.worker(tasks=("shop.add",))
+        claims = {claim.id: claim for claim in worker.claim(4)}
+        worker.settle(
+            *(failed(claims[job_id], to=State.DEAD, reason="TimeoutError: no answer") for job_id in ids),
+            failed(claims[kept], to=State.DEAD, reason="ValueError: wrong"),
+        )
+        worker.leave()
+    assert "no jobs match" in shell.run("retry", "--dead", "--task", "shop.ad")
+    counted = shell.run("retry", "--dead", "--task", "shop.add", "--error", "Timeout*")
+    assert re.search(r"3\s+shop\.add\s+dead\s+TimeoutError\n3 jobs; say --yes to queue them again", counted)
+    assert shell.state(ids[0]) == "dead"
+    with shell.worker():  # which publishes what shop.add takes
+        assert "takes no c" in shell.run("retry", "--dead", "--error", "Timeout*", "--set", "c=1", "--yes", status=1)
+        done = shell.run("retry", "--dead", "--error", "Timeout*", "--set", "a=40", "--yes")
+        assert "3 jobs of 3 queued again" in done
+        for n, job_id in enumerate(ids):
+            wait_for("the job to end", lambda job_id=job_id: shell.state(job_id) == "succeeded")
+            shown = shell.run("job", job_id)
+            assert f"{40 + n}" in shown
+            assert "attempt 1 failed" in shown, "the history stays"
+    assert shell.state(kept) == "dead"
+    assert "or say --dead" in shell.run("retry", status=2)
+    assert "write NAME=JSON" in shell.run("retry", kept, "--set", "a", status=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from examples.studio.hostile import ATTACKS
 from examples.studio.sketches import HAS_MAGICK
 from narrowboat import App, State, kernel
 from narrowboat.backends.base import Filter
+from narrowboat.backends.urls import open_backend
 from tests.support.processes import ROOT, wait_for
 
 from .studio_pages import assert_accessible, send
@@ -141,6 +143,49 @@ def test_letters_wait_for_a_mail_server_that_is_away(
     wait_for("the letters", lambda: len(inbox.read_text().splitlines()) == 2, 60)
     assert all(app.get(letter.id).wait("20s").state is State.SUCCEEDED for letter in page_of())
     app.close()
+
+
+@pytest.mark.usefixtures("mail_server")
+def test_a_switch_takes_the_mail_server_down_and_no_letter_loses_an_attempt(
+    studio: str, folder: Path, page: Page
+) -> None:
+    page.goto(studio)
+    words = page.locator("#mail-words")
+    expect(words).to_have_text("The mail server is up.")
+    page.get_by_role("button", name="Take it down").click()
+    expect(words).to_contain_text("down")
+    page.get_by_label("Subject").fill("While it is down")
+    page.get_by_label("Readers").fill("60")
+    page.get_by_role("button", name="Send it to a practice inbox").click()
+    expect(words).to_contain_text("the breaker is open", timeout=20_000)
+    expect(words).to_contain_text("none loses an attempt")
+    assert_accessible(page)
+    page.get_by_role("button", name="Bring it back").click()
+    inbox = folder / "studio-data/inbox.jsonl"
+
+    def arrived() -> list[str]:
+        letters = [json.loads(line) for line in inbox.read_text().splitlines()]
+        return [letter["to"][0] for letter in letters if letter["subject"] == "While it is down"]
+
+    wait_for("every letter", lambda: len(arrived()) == 60, 60)
+    assert len(set(arrived())) == 60
+    expect(words).to_have_text("The mail server is up.", timeout=20_000)
+    with contextlib.closing(open_backend(f"sqlite:///{folder / 'studio.db'}")) as backend:
+        found = backend.find(Filter(task="examples.studio.letters.letter"), limit=60).jobs
+    assert sum(job.errors for job in found) <= 2 * 5, "more attempts were spent than it took to see that it is down"
+    assert {job.state for job in found} == {"succeeded"}
+
+
+@pytest.mark.usefixtures("mail_server")
+def test_the_switch_works_without_javascript(studio: str, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(studio)
+    page.get_by_role("button", name="Take it down").click()
+    expect(page.locator("#mail-words")).to_contain_text("down")
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.locator("#mail-words")).to_contain_text("up")
+    context.close()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from narrowboat.backends.base import (
     WorkerInfo,
 )
 from narrowboat.backends.memory import MemoryBackend
+from narrowboat.core.controls import BreakerSpec, Control, Controls, LimitSpec, RateSpec
 from narrowboat.core.decide import Settlement
 from narrowboat.core.errors import BackendError, QueueFull
 from narrowboat.core.job import Claim, Job, JobSummary, NewJob, Progress
@@ -44,7 +45,7 @@ from tests.support import postgres_server
 from tests.support.servers import shared_redis
 
 TASKS, QUEUES, WORKERS, KEYS = ("t.a", "t.b"), ("q", "r"), ("w0", "w1", "w2"), ("k", "l")
-SCOPES = ("queue:q", "queue:r", "task:t.a")
+SCOPES = ("queue:q", "queue:r", "task:t.a", "breaker:b")
 ENDS = (
     (State.SUCCEEDED, "succeeded"),
     (State.SUCCEEDED, "succeeded"),
@@ -56,8 +57,34 @@ ENDS = (
     (State.CANCELLED, "cancelled"),
     (State.QUEUED, "released"),
 )
+TRIPPING = (
+    (State.SCHEDULED, "failed-trips"),
+    (State.DEAD, "failed-trips"),
+    (State.SCHEDULED, "crashed-trips"),
+    (State.SCHEDULED, "snoozed-slow"),
+)
+EACH = "{each}"
+RATE, RATE_OF_EACH = RateSpec(key="r", interval_s=1.0, burst=2), RateSpec(key=EACH, interval_s=2.5)
+LIMIT, LIMIT_OF_EACH = LimitSpec(key="l", most=2), LimitSpec(key=EACH, most=1)
+BREAKER = BreakerSpec(key="b", failures=2, within_s=20.0, retry_after_s=5.0)
+CONTROLS = (
+    Controls(),
+    Controls(limit=LIMIT),
+    Controls(rate=RATE),
+    Controls(breaker=BREAKER),
+    Controls(rate=RATE, limit=LIMIT_OF_EACH, per=EACH),
+    Controls(rate=RATE_OF_EACH, breaker=BREAKER, per=EACH),
+    Controls(rate=RATE, limit=LIMIT, breaker=BREAKER),
+)
+OVERRIDES = (
+    ("limit:l", LimitSpec(key="l", most=4)),
+    ("rate:r", RateSpec(key="r", interval_s=0.5, burst=5)),
+    ("breaker:b", BreakerSpec(key="b", failures=1, within_s=1.0, retry_after_s=1.0)),
+)
+METERS = ("limit:l", "limit:", "limit:x", "rate:r", "rate:", "rate:x", "breaker:b")
 HUNT = int(os.environ.get("NARROWBOAT_HUNT", "0"))
 
+controls = st.sampled_from(CONTROLS)
 workers = st.sampled_from(("w0", "w0", "w0", "w1", "w1", "w2"))  # so that one worker has a story
 numbers = st.integers(0, 30)  # picks a job, or a claim, by its place in a list
 few_numbers = st.lists(numbers, max_size=4)
@@ -78,7 +105,8 @@ wants = st.lists(
     st.tuples(st.sampled_from(QUEUES), st.sampled_from((TASKS, TASKS, TASKS[:1])), st.sampled_from((1, 2, 5, 40))),
     max_size=2,
 )
-ends = st.lists(st.tuples(numbers, st.sampled_from(ENDS), st.booleans()), max_size=4)
+some_end = st.sampled_from((*ENDS, *TRIPPING))
+ends = st.lists(st.tuples(numbers, some_end, st.booleans()), max_size=4)
 limits = st.sampled_from(
     (
         {},
@@ -160,10 +188,12 @@ class BackendsAgree(RuleBasedStateMachine):
         batch = [self.new(lanes[i % 3]) for i in range(n)]
         self.agree(lambda backend: backend.enqueue(batch, now=self.now))
 
-    @rule(worker=workers)
-    def publish(self, worker: str) -> None:
+    @rule(worker=workers, controls=st.tuples(controls, controls))
+    def publish(self, worker: str, controls: tuple[Controls, Controls] = (Controls(), Controls())) -> None:
         info = WorkerInfo(id=worker, host="box", pid=1, queues={"q": 1, "r": 2}, slots=3, lease_s=30.0)
-        manifest = Manifest(app="a", tasks=tuple(TaskSpec(name=name) for name in TASKS))
+        manifest = Manifest(
+            app="a", tasks=tuple(TaskSpec(name=name, controls=its) for name, its in zip(TASKS, controls, strict=True))
+        )
         self.agree(lambda backend: backend.publish(info, manifest, now=self.now))
 
     @rule(
@@ -233,7 +263,7 @@ class BackendsAgree(RuleBasedStateMachine):
         self.extend(worker, [], 0)
 
     @precondition(lambda self: any(self.held.values()))
-    @rule(worker=workers, end=st.sampled_from(ENDS), has_logs=st.booleans(), is_started=st.booleans(), carried=new_jobs)
+    @rule(worker=workers, end=some_end, has_logs=st.booleans(), is_started=st.booleans(), carried=new_jobs)
     def settle(
         self, worker: str, end: tuple[State, str], has_logs: bool, is_started: bool, carried: dict[str, Any]
     ) -> None:
@@ -330,6 +360,11 @@ class BackendsAgree(RuleBasedStateMachine):
     def open(self, scope: str) -> None:
         self.agree(lambda backend: backend.open(scope, now=self.now))
 
+    @rule(override=st.sampled_from(OVERRIDES), is_set=st.booleans())
+    def adjust(self, override: tuple[str, Control], is_set: bool) -> None:
+        scope, control = override
+        self.agree(lambda backend: backend.adjust(scope, control if is_set else None))
+
     @rule(seconds=st.sampled_from((0.5, 1.0, 5.0, 11.0, 31.0)))
     def later(self, seconds: float) -> None:
         self.now += seconds
@@ -379,6 +414,7 @@ class BackendsAgree(RuleBasedStateMachine):
     @invariant()
     def lists_and_numbers_are_the_same(self) -> None:
         self.agree(lambda backend: backend.gates(now=self.now))
+        self.agree(self.meters_of)
         self.agree(lambda backend: [backend.find_key(task, key) for task in TASKS for key in KEYS])
         self.agree(lambda backend: sorted(backend.published()))
         self.agree(self.workers_of)
@@ -403,6 +439,11 @@ class BackendsAgree(RuleBasedStateMachine):
         if _is_due(job, self.now):
             job = replace(job, state=State.QUEUED, due_at=None)
         return asdict(replace(job, revision=0))
+
+    def meters_of(self, backend: Backend) -> dict[str, dict[str, Any]]:
+        """A bucket that is full is like one that was never used: a purge may forget it, or not yet."""
+        found = {scope: asdict(meter) for scope, meter in backend.meters(METERS).items()}
+        return {scope: {**meter, "full_at": max(meter["full_at"], self.now)} for scope, meter in found.items()}
 
     def workers_of(self, backend: Backend) -> Any:
         views = backend.workers(now=self.now)
@@ -434,6 +475,7 @@ def _answer(verb: Callable[[Backend], Any], backend: Backend) -> Any:
 
 
 def _settlement(claim: Claim, to: State, outcome: str, *, logs: bool, carried: tuple[NewJob, ...]) -> Settlement:
+    outcome, _, more = outcome.partition("-")
     is_error = outcome in ("failed", "crashed")
     return Settlement(
         id=claim.id,
@@ -446,6 +488,8 @@ def _settlement(claim: Claim, to: State, outcome: str, *, logs: bool, carried: t
         reason="because" if to in (State.DEAD, State.CANCELLED) else "",
         logs=("a line",) if logs else (),
         enqueue=carried,
+        trips=more == "trips",
+        slow_s=3.0 if more == "slow" else 0.0,
     )
 
 

@@ -204,10 +204,11 @@ def drop(server: PostgresServer, schemas: list[str]) -> None:
 
 
 def empty(server: PostgresServer, schema: str) -> None:
-    """Forget all jobs, workers, gates and numbers of a schema."""
+    """Forget all jobs, workers, gates and numbers of a schema, if it is there."""
     with server.connect() as connection:
         tables = connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'schema_version'", [schema]
         ).fetchall()
         names = [sql.Identifier(schema, name) for (name,) in tables]
-        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
+        if names:
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))

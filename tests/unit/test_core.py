@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrowboat import ConfigError, Retry
+from narrowboat import Backoff, Breaker, ConfigError, Limit, Rate, Retry
 from narrowboat.core import keys
 from narrowboat.core.codec import printable
+from narrowboat.core.controls import Controls, controls_of
 from narrowboat.core.decide import Settlement, decide
 from narrowboat.core.errors import BadArguments
 from narrowboat.core.ids import is_task_name, new_job_id, task_of, ulid
 from narrowboat.core.job import Claim
+from narrowboat.core.moments import wait_of
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Succeeded
 from narrowboat.core.retry import RetryPolicy, backoff_s
 from narrowboat.core.states import FINAL, TRANSITIONS, State, can_move
@@ -48,6 +51,80 @@ def test_crashes_have_a_limit_of_their_own() -> None:
     assert outcome_of(Crashed("SIGSEGV"), errors=5, policy=policy).to is State.SCHEDULED
     assert outcome_of(Crashed("SIGSEGV"), crashes=1, policy=policy).reason == "crashed: SIGSEGV"
     assert outcome_of(Crashed("SIGSEGV"), errors=9, policy=policy).to is State.DEAD
+
+
+def test_a_job_that_would_be_tried_too_late_is_dead_instead() -> None:
+    policy = RetryPolicy(attempts=9, delay_s=10.0, factor=1.0, max_age_s=60.0)
+
+    def end(outcome: Outcome, age_s: float) -> Settlement:
+        return decide(claim(), outcome, policy, lambda: 1.0, age_s)
+
+    assert end(Failed(ERROR), 49).to is State.SCHEDULED
+    last = end(Failed(ERROR, trips=True), 51)
+    assert (last.to, last.trips) == (State.DEAD, False), "no breaker brings it back"
+    assert last.reason == "ValueError: no (not tried again: over 60 s old)"
+    assert end(Crashed("SIGSEGV"), 51).reason.startswith("crashed: SIGSEGV (not tried")
+    assert end(Failed(ERROR, delay_s=5.0), 54).to is State.SCHEDULED
+    assert end(Snoozed(9), 1000).to is State.SCHEDULED
+
+
+def test_some_errors_wait_in_a_way_of_their_own() -> None:
+    retry = Retry(
+        backoff={TimeoutError: Backoff("1m", factor=2), (KeyError, OSError): Backoff(5, factor=1, jitter=False)}
+    )
+    assert retry.delay_s(TimeoutError(), 3, lambda: 1.0) == 240
+    assert retry.delay_s(TimeoutError(), 3, lambda: 0.5) == 120
+    assert retry.delay_s(FileNotFoundError(), 9, lambda: 0.5) == 5
+    assert retry.delay_s(ValueError(), 1, lambda: 0.5) is None
+    with pytest.raises(ConfigError, match="shrink"):
+        Backoff(factor=0.5)
+
+
+def test_a_retry_after_is_read_as_services_write_it() -> None:
+    assert wait_of(None, 0.0) == 30
+    assert [wait_of(text, 0.0) for text in ("120", "2m", 1.5, "400 d")] == [120, 120, 1.5, 86_400]
+    assert wait_of("Thu, 01 Jan 1970 00:10:00 GMT", 540.0) == 60
+    assert wait_of("Thu, 01 Jan 1970 00:10:00 GMT", 900.0) == 0
+    with pytest.raises(ConfigError):
+        wait_of("Thu, 99 Jan 1970 00:10:00 GMT", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: Rate("fast"), "how many in how long"),
+        (lambda: Rate("0/s"), "how many in how long"),
+        (lambda: Rate("5/s", burst=0), "at least 1"),
+        (lambda: Limit(0), "pause it"),
+        (lambda: Breaker(failures=0), "at least 1"),
+        (lambda: Breaker(retry_after=0), "more than 0"),
+        (lambda: controls_of("t", Rate("1/s", key="a:{a}"), Limit(1, key="b:{b}"), None), "the same key"),
+        (lambda: controls_of("t", Rate("1/s", key="x" * 300), None, None), "200 characters"),
+    ],
+)
+def test_controls_that_cannot_be_meant_are_refused(make: Callable[[], object], what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        make()
+
+
+def test_a_rate_is_read_and_said_as_people_write_it() -> None:
+    for text, interval_s, burst, words in (
+        ("100/m", 0.6, 1, "100/m"),
+        ("5/s", 0.2, 1, "5/s"),
+        ("50/s", 0.02, 5, "50/s, 5 at once"),
+        ("1/10s", 10.0, 1, "6/m"),
+        ("2 / h", 1800.0, 1, "2/h"),
+        ("1/7d", 604_800.0, 1, "one in 7 d"),
+    ):
+        spec = Rate(text).spec("t")
+        assert (spec.key, spec.interval_s, spec.burst, spec.words()) == ("t", pytest.approx(interval_s), burst, words)
+
+
+def test_gates_of_a_lane_have_its_key_where_they_depend_on_an_argument() -> None:
+    found = controls_of("t", Rate("1/s", key="tenant:{tenant}"), Limit(2, key="db"), Breaker("smtp"))
+    assert found.per == "tenant:{tenant}"
+    assert [gate.scope for gate in found.gates("tenant:7")] == ["breaker:smtp", "rate:tenant:7", "limit:db"]
+    assert not Controls()
 
 
 def test_the_outcomes_that_charge_nothing() -> None:

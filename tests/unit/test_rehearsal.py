@@ -409,7 +409,7 @@ def test_jobs_of_unknown_tasks_and_paused_queues_stay(app: App) -> None:
         app.pause(task=leaf, until=timedelta(hours=1))
         assert [gate.scope for gate in app.backend.gates()] == ["task:shop.leaf"]
         assert app.resume(task="shop.leaf")
-        with pytest.raises(ConfigError, match="one queue, or one task"):
+        with pytest.raises(ConfigError, match="one queue, one task or one breaker"):
             app.pause("slow", task=leaf)
 
 

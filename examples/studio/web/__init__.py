@@ -16,6 +16,7 @@ from .answers import HERE
 from .forms import enqueued, form
 from .jobs import jobs
 from .live import Live
+from .mail import switched
 from .policy import Policy
 from .threads import RequestThreads
 
@@ -40,6 +41,7 @@ web = Starlette(
         Route("/photos", form(few, "a message for Form 2", enqueued(orders.photo)), methods=["POST"]),
         Route("/invoices", form(few, "an order", enqueued(orders.order)), methods=["POST"]),
         Route("/newsletters", form(few, "a newsletter", enqueued(orders.news)), methods=["POST"]),
+        Route("/mail-server", form(few, "the mail server's switch", switched), methods=["POST"]),
         Route("/attacks", form(few, "an attack", enqueued(orders.attack)), methods=["POST"]),
         Mount("/jobs", jobs.asgi),
         Route("/inbox", few.route("the inbox", pages.inbox)),

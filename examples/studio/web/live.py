@@ -18,6 +18,7 @@ from .answers import sorry, templates, wants_page
 from .at_work import workers_now
 from .board import Board
 from .crowds import Crowds
+from .mail import mail_now
 from .threads import RequestThreads
 
 LOOK_EVERY_S = 0.25
@@ -91,6 +92,7 @@ class Live:
         while True:
             if self.board.readers or self.crowds.running:
                 self.board.put("workers", await asyncio.to_thread(workers_now, app.backend))
+                self.board.put("mail", await asyncio.to_thread(mail_now, app.backend))
                 with contextlib.suppress(BackendUnavailable):
                     await asyncio.to_thread(self.crowds.look, app.backend)
                 moved.set()

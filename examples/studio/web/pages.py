@@ -7,12 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
+from ..app import app
 from ..hostile import ATTACKS
 from ..inbox import letters
 from ..letters import MOST_READERS
 from ..sketches import HAS_MAGICK
 from .answers import HERE, templates, wants_page
 from .jobs import remembered
+from .mail import mail_now
 
 SHOWN_LETTERS = 5
 
@@ -20,6 +22,7 @@ SHOWN_LETTERS = 5
 def front(request: Request) -> Response:
     """Everything there is."""
     shown = {"most_readers": MOST_READERS, "attacks": ATTACKS, "has_magick": HAS_MAGICK, **inbox_now()}
+    shown["mail"] = mail_now(app.backend)
     return remembered(
         request, templates.TemplateResponse(request, "page.html", shown | request.app.state.live.snapshot())
     )

@@ -13,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from ..backends.base import Backend
+from ..backends.base import Backend, Change
 from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
 from ..core.aside import in_thread
+from ..core.controls import Breaker, Limit, Rate
 from ..core.errors import (
     BackendUnavailable,
     BadArguments,
@@ -31,6 +32,7 @@ from ..core.file import Accept, File, FileRef, Put, binder, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import Enqueued, NewJob
+from ..core.keys import fill
 from ..core.moments import Moment
 from ..core.needs import Needs
 from ..core.outcome import DeadJob
@@ -42,7 +44,8 @@ from ..files import pictures
 from ..files.carry import opener
 from ..files.store import FileStore, keep, key_for
 from ..files.urls import open_files
-from . import pauses
+from . import pauses, steering
+from .again import changed
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
@@ -148,6 +151,9 @@ class App:
         exclusive: bool = False,
         concurrency: int | None = None,
         retry: Retry | int | None = None,
+        rate: Rate | str | None = None,
+        limit: Limit | int | None = None,
+        breaker: Breaker | None = None,
         needs: Needs | None = None,
         key: str | Callable[..., str] | None = None,
         key_for: float | str | timedelta = "active",
@@ -167,6 +173,8 @@ class App:
         the job may be another worker's (default: it goes on, and its outcome is refused if it was taken over).
         concurrency: for `async def`: how many attempts run in one executor at a time (default 100).
         retry: a Retry, or just a number of attempts (default 3).
+        rate: how many of its jobs may begin in a while, over all workers, such as "100/m" or a Rate; limit: how many
+        may run at a time, such as 5 or a Limit; breaker: a Breaker holds them while the service they call is down.
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
         key, key_for, priority, tags, summary: as in `Task.using`.
         Raises ConfigError for options or signatures that cannot work.
@@ -327,6 +335,7 @@ class App:
             queue=queue or (spec.queue if spec else "default"),
             args=data,
             priority=spec.priority if spec else 0,
+            lane_key=fill(spec.controls.per, codec.decode(data), f"key of the controls of {task}") if spec else "",
             shape=spec.shape if spec else "",
         )
         return self.enqueue(PreparedJob(new))
@@ -345,20 +354,53 @@ class App:
         queue: str | None = None,
         *,
         task: Enqueueable[..., Any] | str | None = None,
+        breaker: str | None = None,
         until: Moment | None = None,
         reason: str = "",
     ) -> None:
-        """Pause a queue, or a task, at once and on every host; a second pause replaces the first.
+        """Pause a queue, a task, or all behind a breaker, at once and on every host; a second pause replaces the first.
 
         Running jobs finish; others wait, and none loses an attempt; new ones are taken. until: when it is resumed by
-        itself: "18:00", a datetime, or a while such as "2h"; else by `resume`. reason: shown to whoever asks why.
+        itself: "18:00", a datetime, or a while such as "2h"; else by `resume`. After its time, a breaker lets one job
+        try first. reason: shown to whoever asks why.
         Raises ConfigError, BackendUnavailable.
         """
-        pauses.pause(self.backend, pauses.scope_of(queue, task_name(task)), until, reason)
+        pauses.pause(self.backend, pauses.scope_of(queue, task_name(task), breaker), until, reason)
 
-    def resume(self, queue: str | None = None, *, task: Enqueueable[..., Any] | str | None = None) -> bool:
-        """End a pause; False if there was none. Raises ConfigError, BackendUnavailable."""
-        return self.backend.open(pauses.scope_of(queue, task_name(task)))
+    def resume(
+        self,
+        queue: str | None = None,
+        *,
+        task: Enqueueable[..., Any] | str | None = None,
+        breaker: str | None = None,
+    ) -> bool:
+        """End a pause, or close a breaker; False if there was none. Raises ConfigError, BackendUnavailable."""
+        return self.backend.open(pauses.scope_of(queue, task_name(task), breaker))
+
+    def adjust(self, scope: str, numbers: str | int | Rate | Limit | None) -> None:
+        """Put other numbers in place of those that tasks declare, at once and on every host; None takes them back.
+
+        scope: "rate:<key>" or "limit:<key>", such as adjust("rate:mailgun", "50/m") or adjust("limit:db", 3).
+        Raises ConfigError, BackendUnavailable.
+        """
+        steering.adjust(self.backend, scope, numbers)
+
+    def controls(self) -> list[steering.Shown]:
+        """The rates, limits and breakers of all tasks that workers have published, and how they stand."""
+        return steering.controls(self.backend)
+
+    def retry(self, job_id: str, /, **changes: Any) -> bool:
+        """As `JobHandle.retry`, by the id."""
+        [job] = self.backend.get([job_id])
+        if job is None:
+            raise unknown_job(job_id)
+        if not changes:
+            return self.backend.retry([job_id])[0]
+        args = changed(job.args, changes, self.backend.published([job.task]).get(job.task), job.task)
+        known = self._tasks.get(job.task)
+        if known is not None and not known.spec.takes_files:
+            known.read(args)  # raises what does not fit
+        return self.backend.retry([job_id], Change(args=args))[0]
 
     def decode_result(self, task: str, data: bytes) -> Any:
         """A result as its task's annotation says, or as plain JSON values where the task is not known here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -26,6 +27,10 @@ class Home(Protocol):
 
     def decode_result(self, task: str, data: bytes) -> Any:
         """A result as its task's annotation says."""
+        ...
+
+    def retry(self, job_id: str, /, **changes: Any) -> bool:
+        """Queue a dead or cancelled job again."""
         ...
 
 
@@ -117,6 +122,19 @@ class JobHandle(Generic[R]):
             raise unknown_job(self.id)
         self._record = None
         return state
+
+    def retry(self, **changes: Any) -> bool:
+        """Queue the job again, if it is dead or cancelled, with fresh attempts; its history stays.
+
+        changes: other arguments, by name; those not named stay. False if it was not queued: it goes on, has
+        succeeded, or another job has its key. Raises BadArguments, UnknownJob.
+        """
+        self._record, is_queued = None, self._app.retry(self.id, **changes)
+        return is_queued
+
+    async def aretry(self, **changes: Any) -> bool:
+        """`retry` for async code."""
+        return await in_thread(functools.partial(self.retry, **changes))
 
     async def arefresh(self) -> JobHandle[R]:
         """`refresh` for async code."""

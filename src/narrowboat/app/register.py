@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..core import keys
 from ..core.arguments import Signature
+from ..core.controls import Breaker, Limit, Rate, controls_of
 from ..core.errors import ConfigError
 from ..core.ids import is_task_name
 from ..core.needs import Limits, Needs
@@ -52,6 +53,9 @@ def registered(
     exclusive: bool = False,
     concurrency: int | None = None,
     retry: Retry | int | None = None,
+    rate: Rate | str | None = None,
+    limit: Limit | int | None = None,
+    breaker: Breaker | None = None,
     needs: Needs | None = None,
     key: str | Callable[..., str] | None = None,
     key_for: float | str | timedelta = "active",
@@ -74,6 +78,12 @@ def registered(
         is_exclusive=exclusive,
         concurrency=_concurrency(concurrency, is_async, full_name),
         retry=rules.policy,
+        controls=controls_of(
+            full_name,
+            Rate(rate) if isinstance(rate, str) else rate,
+            Limit(limit) if isinstance(limit, int) else limit,
+            breaker,
+        ),
         needs=(needs or Needs()).policy(full_name),
         aliases=_aliases(aliases, full_name),
         shape=signature.shape,
@@ -84,8 +94,8 @@ def registered(
     )
     options = Options(queue=queue, priority=priority, key=key, key_for=keys.hold(key_for), tags=tags, summary=summary)
     if is_async:
-        return AsyncTask[..., Any](app, function, spec, signature, rules, options)
-    return Task[..., Any](app, function, spec, signature, rules, options)
+        return AsyncTask[..., Any](app, function, spec, signature, rules, options, breaker)
+    return Task[..., Any](app, function, spec, signature, rules, options, breaker)
 
 
 def _limits(

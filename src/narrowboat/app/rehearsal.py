@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 from ..backends.base import NO_LIMITS, Backend, Filter
 from ..core import codec
 from ..core.aside import in_thread
+from ..core.controls import NEVER
 from ..core.errors import ConfigError, WaitTimeout
 from ..core.job import Enqueued, Job, JobSummary, NewJob
 from ..core.queue import Queue
@@ -20,6 +21,7 @@ from ..files.folder import FolderStore
 from .clock import Clock, Clocked
 from .handle import AnyJob, Home, JobHandle
 from .stand_in import StandIn
+from .steering import opens_at
 from .task import Enqueueable
 
 R = TypeVar("R")
@@ -50,7 +52,8 @@ class Rehearsal:
         self._is_inline = inline
         self._record = cast(Backend, Clocked(backend, self.clock))
         self.files = FolderStore(folder / "files")
-        self._worker = StandIn(app, self._record, self.files, folder / "scratch")
+        self._known = frozenset(app.runnables())
+        self._worker = StandIn(app, self._record, self.clock, self.files, folder / "scratch")
         self._turn = threading.RLock()
         self._is_draining = False
         self.backend = cast(Backend, _Stage(self, backend, self.clock))
@@ -134,7 +137,11 @@ class Rehearsal:
                 raise AssertionError(f"{MOST_RUNS:,} attempts, and jobs still wait; the last was {job_id}")
 
     def _next_due(self) -> float | None:
-        return min((job.due_at for job in self._all() if job.state is State.SCHEDULED and job.due_at), default=None)
+        now, jobs = self.clock.now, self._all()
+        due = [job.due_at for job in jobs if job.state is State.SCHEDULED and job.due_at]
+        queued = [job for job in jobs if job.state is State.QUEUED and job.task in self._known]
+        held = (opens_at(self._record, job, now) for job in queued)
+        return min([*due, *(at for at in held if now < at < NEVER)], default=None)
 
     def _all(self) -> list[Job]:
         ids: list[str] = []

@@ -31,6 +31,7 @@ from ..executor.describe import describe
 from ..executor.scratch import Scratch
 from ..files.carry import Sent, named_in, take_out
 from ..files.store import FileStore
+from .clock import Clock
 
 T = TypeVar("T")
 FOREVER_S = 100 * 365 * 86_400.0
@@ -40,8 +41,8 @@ EXPECTED = (Exception, SystemExit, asyncio.CancelledError)  # what ends an attem
 class StandIn:
     """Has one slot. `backend` is one whose clock is the test's; scratch: a folder for the files of arguments."""
 
-    def __init__(self, app: RunnableApp, backend: Backend, files: FileStore, scratch: Path) -> None:
-        self._app, self._backend, self.files = app, backend, files
+    def __init__(self, app: RunnableApp, backend: Backend, clock: Clock, files: FileStore, scratch: Path) -> None:
+        self._app, self._backend, self._clock, self.files = app, backend, clock, files
         scratch.mkdir()
         self.scratch = Scratch(str(scratch))
         self._tasks = app.runnables()
@@ -107,7 +108,8 @@ class StandIn:
             return await task.arun(arguments)
 
     def _end(self, claim: Claim, outcome: Outcome, asked: list[NewJob]) -> None:
-        settlement = decide(claim, outcome, self._tasks[claim.task].spec.retry, random.random)
+        age_s = self._clock.now - claim.enqueued_at
+        settlement = decide(claim, outcome, self._tasks[claim.task].spec.retry, random.random, age_s)
         enqueue = aftermath(claim, outcome, settlement, asked, self._on_dead)
         self._step(settled=(msgspec.structs.replace(settlement, enqueue=enqueue),))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import msgspec
 from ..core import codec, context, keys
 from ..core.arguments import Signature
 from ..core.aside import in_thread
+from ..core.controls import Breaker
 from ..core.errors import ConfigError, NarrowboatError
 from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
@@ -99,10 +101,12 @@ class Enqueueable(Generic[P, R]):
         signature: Signature,
         retry: Retry,
         options: Options,
+        breaker: Breaker | None = None,
     ) -> None:
         functools.update_wrapper(self, function)  # type: ignore[arg-type]
         self._app, self._function, self.spec = app, function, spec
         self._signature, self._retry, self._options = signature, retry, options
+        self._breaker = breaker
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -203,6 +207,14 @@ class Enqueueable(Generic[P, R]):
         """Whether the task's Retry covers this error."""
         return self._retry.covers(error)
 
+    def delay_s(self, error: BaseException, failures: int) -> float | None:
+        """How long to wait after this error where it has a Backoff of its own."""
+        return self._retry.delay_s(error, failures, random.random)
+
+    def trips(self, error: BaseException) -> bool:
+        """Whether this error is of the kinds that open the task's breaker."""
+        return self._breaker is not None and isinstance(error, self._breaker.on)
+
     def decode_result(self, data: bytes) -> Any:
         """A result as the function's return annotation says."""
         return self._signature.decode_result(data)
@@ -245,6 +257,7 @@ class Enqueueable(Generic[P, R]):
                 due=due,
                 key=self._key(options, data, args, kwargs),
                 key_for=options.key_for,
+                lane_key=self._lane_key(data),
                 client=options.client,
                 headers=dict(options.headers),
                 tags=tuple(options.tags),
@@ -273,6 +286,13 @@ class Enqueueable(Generic[P, R]):
         else:
             key = keys.fill(options.key, self._signature.all_values(data, _content), f"key of {self.name}")
         return keys.checked(key, f"key of {self.name}")
+
+    def _lane_key(self, data: bytes) -> str:
+        per = self.spec.controls.per
+        if not per:
+            return ""
+        where = f"key of the controls of {self.name}"
+        return keys.checked(keys.fill(per, self._signature.all_values(data, _content), where), where)
 
     def _summary(self, options: Options, data: bytes) -> str:
         if not options.summary:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from ..backends.base import PLACES, Backend, Gate, WorkerView
+from ..core.controls import Gated, Meter, kind_of
 from ..core.job import Job
 from ..core.moments import in_short
 from ..core.states import State
 from ..core.units import in_words, many
 from .handle import unknown_job
+from .steering import read_gates, state_of
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,8 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
     if job.state is State.QUEUED:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
         [place] = backend.places([job.id])
-        return explain_queued(job, live, backend.gates(), job.task in backend.published([job.task]), place, now)
+        is_published = job.task in backend.published([job.task])
+        return explain_queued(job, live, backend.gates(), read_gates(backend, job), is_published, place, now)
     return explain(job, now)
 
 
@@ -69,14 +73,21 @@ def explain(job: Job, now: float) -> Reason:
 
 
 def explain_queued(
-    job: Job, live: list[WorkerView], gates: list[Gate], is_published: bool, place: int | None, now: float
+    job: Job,
+    live: list[WorkerView],
+    gates: list[Gate],
+    controls: Sequence[tuple[Gated, Meter]],
+    is_published: bool,
+    place: int | None,
+    now: float,
 ) -> Reason:
     """The answer for a job that waits in its lane, the first that applies."""
     shut = next((gate for gate in gates if gate.scope in (f"queue:{job.queue}", f"task:{job.task}")), None)
     if shut is not None:
         end = f" until {in_short(shut.until, now)}" if shut.until else ""
         reason = f": {shut.reason}" if shut.reason else ""
-        return _reason(job, "paused", f"{shut.scope.replace(':', ' ')} is paused{end}{reason}", place)
+        scope, code = shut.scope.replace(":", " "), "slow down" if shut.kind == "slow-down" else "paused"
+        return _reason(job, code, f"{scope} is {'held' if code == 'slow down' else 'paused'}{end}{reason}", place)
     if not live:
         return _reason(job, "no workers", "no worker is running on this backend", place)
     knowing = [worker for worker in live if job.task in worker.tasks]
@@ -88,6 +99,12 @@ def explain_queued(
         return _reason(
             job, "unserved queue", f"no live worker that knows its task consumes the queue {job.queue}", place
         )
+    for gated, meter in controls:
+        if not gated.control.room(meter, now):
+            code = kind_of(gated.control)
+            name = gated.scope.partition(":")[2]
+            text = f"the {code} {name} holds it ({gated.control.words()}): {state_of(gated.control, meter, now)}"
+            return _reason(job, code, text, place)
     slots = sum(worker.info.queues[job.queue] for worker in consuming)
     before = f"{place:,} or more jobs" if place == PLACES else many(place or 0, "job")
     ahead = f"{before} of its task before it" if place else "it is next of its task"

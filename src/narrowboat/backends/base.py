@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.controls import NEVER, Control, Meter
 from ..core.decide import Settlement
 from ..core.errors import UnsupportedByBackend
 from ..core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob, Progress
@@ -146,13 +147,32 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What shuts lanes. `scope` is "queue:<name>" or "task:<name>"; `until` is when it opens by itself."""
+    """What shuts lanes. `until` is when it opens by itself.
+
+    scope: "queue:<name>", "task:<name>" or "breaker:<key>".
+    kind: "pause" (by a person), "slow-down" (a service asked for it), "breaker".
+    """
 
     scope: str
     kind: str = "pause"
     reason: str = ""
     until: float | None = None
     since: float = 0.0
+
+
+def open_breakers(meters: Mapping[str, Meter]) -> list[Gate]:
+    """The breakers that are open, as gates, by scope."""
+    return [
+        Gate(
+            scope=scope,
+            kind="breaker",
+            reason=meter.reason,
+            until=meter.until if meter.until < NEVER else None,
+            since=meter.since,
+        )
+        for scope, meter in sorted(meters.items())
+        if meter.until
+    ]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,11 +355,23 @@ class Backend(ABC):
 
     @abstractmethod
     def gates(self, now: float | None = None) -> list[Gate]:
-        """The gates that are shut now."""
+        """The gates that are shut now: pauses by scope, then breakers. Rates and limits, which shut all the time, are
+        not among them.
+        """
+
+    @abstractmethod
+    def meters(self, scopes: Sequence[str]) -> dict[str, Meter]:
+        """What gates of controls remember, by scope; one that was never used has an empty one."""
+
+    @abstractmethod
+    def adjust(self, scope: str, control: Control | None) -> None:
+        """Put a person's numbers in place of those that tasks declare, at once, durably; None takes them back."""
 
     @abstractmethod
     def shut(self, gate: Gate, now: float | None = None) -> None:
-        """Shut a gate everywhere, at once, durably; the same scope again replaces it."""
+        """Shut a gate everywhere, at once, durably; the same scope again replaces it. A breaker whose gate is shut
+        without an end tries nothing until a person opens the gate.
+        """
 
     @abstractmethod
     def open(self, scope: str, now: float | None = None) -> bool:

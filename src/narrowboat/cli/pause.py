@@ -7,6 +7,7 @@ import time
 import click
 
 from ..app.pauses import pause, scope_of
+from ..app.steering import controls
 from ..backends.base import Backend
 from ..core.moments import in_short
 from ..core.states import State
@@ -17,13 +18,16 @@ from .common import backend_of, say, url_option
 @click.command("pause")
 @click.argument("queue", required=False)
 @click.option("--task", metavar="NAME", help="This task, in whatever queue, instead of a queue.")
+@click.option("--breaker", metavar="NAME", help="All that goes through this breaker, instead of a queue.")
 @click.option("--until", metavar="WHEN", help="Resumed by itself then: 18:00, '2026-12-01 08:00' or 2h.")
 @click.option("--reason", default="", help="Shown to whoever asks why.")
 @url_option
-def command(queue: str | None, task: str | None, until: str | None, reason: str, url: str | None) -> None:
-    """Pause a queue or a task on every host. Running jobs finish; others wait, and none loses an attempt."""
+def command(
+    queue: str | None, task: str | None, breaker: str | None, until: str | None, reason: str, url: str | None
+) -> None:
+    """Pause a queue, a task or a breaker on every host. Running jobs finish; others wait, and none loses an attempt."""
     backend = backend_of(url)
-    scope = scope_of(queue, task)
+    scope = scope_of(queue, task, breaker)
     gate = pause(backend, scope, until, reason)
     end = f"until {in_short(gate.until, time.time())}" if gate.until else "until it is resumed"
     say(f"{named(scope)} is paused {end}{f': {reason}' if reason else ''}")
@@ -38,6 +42,9 @@ def named(scope: str) -> str:
 def waiting(backend: Backend, scope: str) -> str:
     """What waits there, or that nothing of this name is known, which may be a slip."""
     kind, _, name = scope.partition(":")
+    if kind == "breaker":
+        is_known = any(shown.scope == scope or "{" in shown.scope for shown in controls(backend))
+        return "" if is_known else f"no task of a worker names a breaker {name} yet; is the name right?"
     if kind == "task":
         return "" if backend.published([name]) else f"no worker has published a task {name} yet; is the name right?"
     for queue in backend.stats():

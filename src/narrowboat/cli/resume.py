@@ -12,11 +12,12 @@ from .pause import named, waiting
 @click.command("resume")
 @click.argument("queue", required=False)
 @click.option("--task", metavar="NAME", help="This task instead of a queue.")
+@click.option("--breaker", metavar="NAME", help="Close this breaker instead.")
 @url_option
-def command(queue: str | None, task: str | None, url: str | None) -> None:
-    """End a pause. Workers begin at once with what has waited."""
+def command(queue: str | None, task: str | None, breaker: str | None, url: str | None) -> None:
+    """End a pause, or close a breaker. Workers begin at once with what has waited."""
     backend = backend_of(url)
-    scope = scope_of(queue, task)
+    scope = scope_of(queue, task, breaker)
     there = waiting(backend, scope)  # before workers take it
     if not backend.open(scope):
         say(f"{named(scope)} was not paused")

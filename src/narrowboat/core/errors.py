@@ -123,6 +123,18 @@ class Snooze(Control):
         self.delay = delay
 
 
+class SlowDown(Control):
+    """A service has asked for a pause: everything under the task's rate key waits, and no attempt is spent.
+
+    retry_after: seconds, a timedelta, text such as "30s", or what an HTTP `Retry-After` says: a number or a date.
+    Without one, 30 s. At most a day.
+    """
+
+    def __init__(self, retry_after: float | str | timedelta | None = None) -> None:
+        super().__init__(f"slow down: {retry_after}")
+        self.retry_after = retry_after
+
+
 class Cancel(Control):
     """End this job as cancelled, without another attempt."""
 

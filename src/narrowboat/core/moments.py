@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta
 
+from .controls import SLOWEST_S
 from .errors import ConfigError
 from .units import in_words, seconds
 
@@ -22,6 +23,22 @@ def moment(value: Moment, now: float) -> float:
     if found <= now:
         raise ConfigError(f"{value} is over already; give a moment to come, such as '18:00' or '2h'")
     return found
+
+
+def wait_of(retry_after: float | str | timedelta | None, now: float) -> float:
+    """Seconds that a service asks for, as SlowDown takes it: 30 without a word, at most a day, never less than 0."""
+    if retry_after is None:
+        return 30.0
+    if isinstance(retry_after, str) and re.search(r"\d\d:\d\d", retry_after):
+        from email.utils import parsedate_to_datetime  # only here: it brings much, and executors are forked from this
+
+        try:
+            found = parsedate_to_datetime(retry_after).timestamp() - now
+        except ValueError:
+            raise ConfigError(f"{retry_after!r} is not a date as HTTP writes it") from None
+    else:
+        found = seconds(retry_after)
+    return min(max(0.0, found), SLOWEST_S)
 
 
 def in_short(moment: float, now: float) -> str:

@@ -36,15 +36,25 @@ class Succeeded(msgspec.Struct, frozen=True, tag="succeeded", gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The task raised. `retry` is whether its Retry covers the exception; `delay_s` overrides the backoff."""
+    """The task raised. `retry` is whether its Retry covers the exception; `delay_s` overrides the backoff.
+
+    trips: it is of the kinds that open the task's breaker.
+    """
 
     error: ErrorInfo
     retry: bool = True
     delay_s: float | None = None
+    trips: bool = False
 
 
 class Snoozed(msgspec.Struct, frozen=True, tag="snoozed"):
     """The task asked to be run later, at no charge."""
+
+    delay_s: float
+
+
+class SlowedDown(msgspec.Struct, frozen=True, tag="slowed-down"):
+    """A service asked for a pause: the job, and all others under its key, run later, at no charge."""
 
     delay_s: float
 
@@ -88,5 +98,5 @@ class DeadJob(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Outcome = Succeeded | Failed | Snoozed | Cancelled | Crashed | Released | Unreadable
+Outcome = Succeeded | Failed | Snoozed | SlowedDown | Cancelled | Crashed | Released | Unreadable
 KINDS = ("succeeded", "failed", "snoozed", "cancelled", "crashed", "released")

@@ -33,6 +33,14 @@ class Runnable(Protocol):
         """Whether this error is one to try again after."""
         ...
 
+    def delay_s(self, error: BaseException, failures: int) -> float | None:
+        """How long to wait after this error, the `failures`-th, where it is not as after any other."""
+        ...
+
+    def trips(self, error: BaseException) -> bool:
+        """Whether this error is of the kinds that open its breaker."""
+        ...
+
 
 class RunnableApp(Protocol):
     """An app on the far side."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .controls import Controls
 from .needs import Limits, NeedsPolicy
 from .retry import RetryPolicy
 
@@ -32,6 +33,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_exclusive: bool = False  # it is stopped before the lease of its worker ends, so that no two attempts overlap
     concurrency: int = 0  # attempts that share an executor; 0: it runs alone, as sync code does
     retry: RetryPolicy = RetryPolicy()
+    controls: Controls = Controls()
     needs: NeedsPolicy = NeedsPolicy()
     aliases: tuple[str, ...] = ()  # names that it had before
     shape: str = ""  # stands for the names, types and order of its parameters

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import msgspec
 
 from ..core import codec, context
-from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, Snooze, Stopping
+from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, SlowDown, Snooze, Stopping
 from ..core.file import MOST_FILES, OUT, File, FileRef, binder, refs_in
 from ..core.job import NewJob, Progress
-from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, Snoozed, Unreadable
+from ..core.moments import wait_of
+from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, SlowedDown, Snoozed, Unreadable
 from ..core.runnable import Runnable
 from ..core.units import seconds
 from . import refusal, wire
@@ -175,6 +176,8 @@ def outcome_of(error: BaseException, attempt: Attempt) -> Outcome:
     match error:
         case Snooze():
             return Snoozed(seconds(error.delay))
+        case SlowDown():
+            return SlowedDown(wait_of(error.retry_after, time.time()))
         case RetryIn():
             return Failed(describe(error), retry=True, delay_s=seconds(error.delay))
         case Cancel():
@@ -182,7 +185,9 @@ def outcome_of(error: BaseException, attempt: Attempt) -> Outcome:
         case MemoryError():
             return Crashed("out of memory", describe(error).traceback)
         case _ if stop is None and not isinstance(error, Stopping):
-            return Failed(_with_words(error, attempt), retry=attempt.task.covers(error))
+            task = attempt.task
+            delay_s = task.delay_s(error, attempt.run.attempt)
+            return Failed(_with_words(error, attempt), task.covers(error), delay_s, task.trips(error))
         case _ if stop is None or stop.why == "timeout":  # whatever it raised came from being stopped
             return Crashed("timeout", describe(error).traceback)
         case _:

@@ -161,6 +161,12 @@ class Nothing:
         """It raises nothing."""
         return False
 
+    trips = covers
+
+    def delay_s(self, error: BaseException, failures: int) -> float | None:
+        """As after any other."""
+        return None
+
 
 def _warm_up(has_async: bool) -> None:
     """Run executors for a moment.

@@ -84,9 +84,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Its queue or its task is paused. left_s: for so long, None until somebody resumes it."""
+    """Something holds it. left_s: for so long, None until somebody resumes it. kind: of the gate."""
 
     left_s: float | None
+    kind: str = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,9 @@ def in_words(job: Job, line: Line) -> str:
 
 
 def _paused(pause: Pause) -> str:
+    if pause.kind != "pause":
+        what = "is out of order" if pause.kind == "breaker" else "is busy"
+        return f"Waiting: a service that this needs {what}. It goes on by itself"
     if pause.left_s is None:
         return "Waiting: this is paused for now"
     return f"Waiting: this is paused for about {units.in_words(max(1, ceil(pause.left_s)))}"

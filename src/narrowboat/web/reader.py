@@ -11,6 +11,7 @@ from ..app import App, JobHandle
 from ..backends.base import Ended, Gate
 from ..core.job import Job
 from ..core.states import State
+from ..core.task import TaskSpec
 from .document import Describe, Document, Line, Pause, document, shown_of
 from .estimate import left_s
 
@@ -24,6 +25,7 @@ class Reader:
         self.app, self.base, self._describe, self._clock = app, base, describe, clock
         self._paces: dict[str, tuple[float, Sequence[Ended]]] = {}
         self._shut: tuple[float, Sequence[Gate]] = (-PACE_S, ())
+        self._specs: tuple[float, Mapping[str, TaskSpec]] = (-PACE_S, {})
         self._lock = threading.Lock()
 
     def read(self, ids: Sequence[str]) -> dict[str, Job]:
@@ -42,12 +44,26 @@ class Reader:
         is_near = gate is None and job.state in (State.QUEUED, State.RUNNING)
         left = left_s(job, place, self._pace(job.queue), self._clock()) if is_near else None
         handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
-        pause = None if gate is None else Pause(None if gate.until is None else gate.until - self._clock())
+        pause = None if gate is None else Pause(None if gate.until is None else gate.until - self._clock(), gate.kind)
         return document(job, self.base, Line(place, left, pause), shown_of(self._describe(handle)))
 
     def _gate(self, job: Job) -> Gate | None:
-        scopes = f"queue:{job.queue}", f"task:{job.task}"
-        return next((gate for gate in self._gates() if gate.scope in scopes), None)
+        gates = self._gates()
+        if not gates:
+            return None
+        scopes = {f"queue:{job.queue}", f"task:{job.task}", *self._breakers(job)}
+        return next((gate for gate in gates if gate.scope in scopes), None)
+
+    def _breakers(self, job: Job) -> list[str]:
+        with self._lock:
+            read_at, specs = self._specs
+        now = time.monotonic()
+        if now - read_at >= PACE_S:
+            specs = self.app.backend.published()
+            with self._lock:
+                self._specs = now, specs
+        spec = specs.get(job.task)
+        return [] if spec is None else [gated.scope for gated in spec.controls.gates(job.lane_key)]
 
     def _gates(self) -> Sequence[Gate]:
         now = time.monotonic()

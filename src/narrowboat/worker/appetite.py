@@ -36,14 +36,14 @@ class Appetite:
         for name, spec in specs.items():
             by_concurrency.setdefault(spec.concurrency, set()).add(name)
         self._tasks = {concurrency: frozenset(names) for concurrency, names in sorted(by_concurrency.items())}
-        self._all = frozenset(specs)
+        self._ahead_of_time = frozenset(name for name, spec in specs.items() if not spec.controls)
 
     def wants(self) -> tuple[list[Want], int, float]:
         """The wants for a step, the most claims over all of them, and the slots that they may take together.
 
         For every free slot a job of any task, or as many as share one, and for one more slot where an executor of
         async tasks can be asked to make room; beyond that, what running ones have room for, and jobs ahead, of
-        short tasks only. Queues take turns at being first.
+        short tasks only, whose jobs no control counts. Queues take turns at being first.
         """
         free = max(0.0, self._pool.slots - self._pool.used() - self._pool.in_hand())
         if free < 1 and self._pool.can_yield():
@@ -59,7 +59,7 @@ class Appetite:
             wants += self._for_queue(name, free, free if own is None else min(free, own - used[name]))
         ahead = self._ahead()
         if ahead > 0:
-            short = (self._pool.pace.short() & self._all) - self._shy
+            short = (self._pool.pace.short() & self._ahead_of_time) - self._shy
             wants += [Want(name, short, ahead) for name in names if self._queues[name] is None]
         return wants, min(MOST_A_STEP, sum(want.n for want in wants)), free
 
@@ -88,7 +88,7 @@ class Appetite:
     def _ahead(self) -> int:
         """Room for jobs ahead, over all executors."""
         pool = self._pool
-        depths = [pool.pace.ahead(task) for task in pool.pace.short() & self._all]
+        depths = [pool.pace.ahead(task) for task in pool.pace.short() & self._ahead_of_time]
         if not depths:
             return 0
         return min(depths) * pool.slots - pool.spare_jobs()

@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from ..core.codec import decode
+from ..core.controls import SLOWEST_S
 from ..core.errors import BadArguments
 from ..core.file import refs_in
 from ..core.ids import task_of
@@ -18,6 +19,7 @@ from ..core.outcome import (
     Failed,
     Outcome,
     Released,
+    SlowedDown,
     Snoozed,
     Succeeded,
     Unreadable,
@@ -42,10 +44,12 @@ def believable(outcome: Outcome) -> Outcome:
             except (msgspec.DecodeError, RecursionError) as error:
                 raise ProtocolViolation("a result that is not JSON") from error
             return outcome
-        case Failed(error, retry, delay_s):
-            return Failed(error.bounded(), retry, None if delay_s is None else _delay(delay_s))
+        case Failed(error, retry, delay_s, trips):
+            return Failed(error.bounded(), retry, None if delay_s is None else _delay(delay_s), trips)
         case Snoozed(delay_s):
             return Snoozed(_delay(delay_s))
+        case SlowedDown(delay_s):
+            return SlowedDown(min(_delay(delay_s), SLOWEST_S))
         case Cancelled(reason):
             return Cancelled(reason[:300])
         case Crashed(cause, detail):

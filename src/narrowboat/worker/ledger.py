@@ -62,7 +62,8 @@ class Ledger:
 
     def _decide(self, held: Held, outcome: Outcome) -> Settlement:
         """What becomes of the job."""
-        settlement = decide(held.claim, outcome, held.spec.retry, random.random)
+        age_s = max(0.0, time.time() - held.claim.enqueued_at)
+        settlement = decide(held.claim, outcome, held.spec.retry, random.random, age_s)
         if isinstance(outcome, Unreadable):
             self.shyness.leave(held.claim.task, settlement.delay_s)
         if held.logs:

@@ -3,6 +3,7 @@ import { add, draw } from "./chart.js";
 import { heard, showCrowds } from "./crowds.js";
 import { beat } from "./heartbeat.js";
 import { listen } from "./live.js";
+import { showMail } from "./mail.js";
 import { showThreads, tick as tickThreads } from "./threads.js";
 import { now, told } from "./time.js";
 import { showWorkers, tick as tickWorkers } from "./workers.js";
@@ -22,6 +23,7 @@ const outstanding = beat(({ began, seconds }) => {
 listen({
   threads: showThreads,
   workers: showWorkers,
+  mail: showMail,
   crowds: (state) => {
     showCrowds(state);
     for (const crowd of Object.values(state.crowds)) crowd.answers.forEach((answer, number) => point(crowd, answer, number, state.ahead));

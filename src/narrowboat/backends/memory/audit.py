@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ...core.controls import LimitSpec
 from ...core.states import FINAL, WAITING, State
 from .record import Record
 from .store import Store, due_entry, lane_of, line_entry
@@ -12,7 +13,7 @@ from .store import Store, due_entry, lane_of, line_entry
 
 def audit(store: Store) -> list[str]:
     """What is wrong, one sentence each."""
-    return [*_memberships(store), *_strays(store), *_keys(store), *_waiting(store)]
+    return [*_memberships(store), *_strays(store), *_keys(store), *_waiting(store), *_meters(store)]
 
 
 def _memberships(store: Store) -> Iterator[str]:
@@ -55,6 +56,15 @@ def _waiting(store: Store) -> Iterator[str]:
     found = Counter((r.new.queue, r.new.client) for r in store.jobs.values() if r.state in WAITING)
     if found != store.waiting:
         yield f"{dict(found)} jobs of each queue and client wait, and counted are {dict(store.waiting)}"
+
+
+def _meters(store: Store) -> Iterator[str]:
+    held = Counter(scope for r in store.jobs.values() for scope, control in r.passed if isinstance(control, LimitSpec))
+    for scope, meter in store.meters.items():
+        if meter.running != held[scope]:
+            yield f"{scope} counts {meter.running} running jobs, and {held[scope]} have gone through it"
+        if meter.probe and store.jobs[meter.probe].state is not State.RUNNING:
+            yield f"{scope} waits for {meter.probe}, which does not run"
 
 
 def _keys(store: Store) -> Iterator[str]:

@@ -7,11 +7,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from math import inf
 from typing import Any, TypeVar
 
 import msgspec
 
+from ...core.controls import Control, Meter, close, trip
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Queue, full
 from ...core.states import State
@@ -37,6 +39,7 @@ from ..base import (
     WorkerView,
     allowed,
     no_part_of_it,
+    open_breakers,
 )
 from . import look
 from .audit import audit
@@ -273,15 +276,32 @@ class MemoryBackend(Backend):
 
     def gates(self, now: float | None = None) -> list[Gate]:
         with self._changed:
-            return [gate for _, gate in sorted(self._store.shut_gates(_time(now)).items())]
+            pauses = [gate for _, gate in sorted(self._store.shut_gates(_time(now)).items())]
+            return [*pauses, *open_breakers(self._store.meters)]
+
+    def meters(self, scopes: Sequence[str]) -> dict[str, Meter]:
+        with self._changed:
+            return {scope: copy(self._store.meter(scope)) for scope in scopes}
+
+    def adjust(self, scope: str, control: Control | None) -> None:
+        with self._changed:
+            self._store.meters[scope].override = control
+            self._changed.notify_all()
 
     def shut(self, gate: Gate, now: float | None = None) -> None:
         with self._changed:
-            self._store.gates[gate.scope] = msgspec.structs.replace(gate, since=gate.since or _time(now))
+            at = _time(now)
+            if gate.scope.startswith("breaker:"):
+                trip(self._store.meters[gate.scope], gate.reason, gate.until, at)
+            else:
+                self._store.gates[gate.scope] = msgspec.structs.replace(gate, since=gate.since or at)
             self._changed.notify_all()
 
     def open(self, scope: str, now: float | None = None) -> bool:
         with self._changed:
+            self._changed.notify_all()
+            if scope.startswith("breaker:"):
+                return close(self._store.meters[scope], _time(now))
             was_shut = scope in self._store.shut_gates(_time(now))
             self._store.gates.pop(scope, None)
             self._changed.notify_all()
@@ -326,6 +346,7 @@ class MemoryBackend(Backend):
             past = look.past_retention(self._store, retention, _time(now))[:limit]
             for record in past:
                 self._store.forget(record)
+            self._store.forget_idle_meters(_time(now))
             return len(past)
 
     def audit(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.controls import Gated
 from ...core.job import Attempt, Claim, Job, JobSummary, NewJob, Progress
 from ...core.states import FINAL, WAITING, State
 
@@ -45,6 +46,7 @@ class Record:
     is_cancel_asked: bool = False
     cancel_reason: str = ""
     hold: Hold | None = None
+    passed: tuple[Gated, ...] = ()  # the gates that its claim went through, while it runs
 
     def keeps_key(self, key_for: str | float, now: float) -> bool:
         """Whether this job keeps its key from one that asks for it with `key_for`."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...core.decide import Settlement
+from ...core.decide import Settlement, heed
 from ...core.job import Attempt
 from ...core.states import FINAL, WAITING, State
 from .record import Record
-from .store import Store, Worker
+from .store import Store, Worker, lane_of
 
 
 def settle(store: Store, worker: Worker, end: Settlement, now: float) -> bool:
@@ -17,6 +17,7 @@ def settle(store: Store, worker: Worker, end: Settlement, now: float) -> bool:
     if end.outcome == "released":
         release(store, record, now, end.to, end.delay_s)
     else:
+        end = _heed(store, record, end, now)
         _count(record, end, now)
         _end(store, record, end, now)
     store.write(end.enqueue, now)
@@ -47,6 +48,14 @@ def finish(store: Store, record: Record, to: State, reason: str, now: float) -> 
     """Move a job to a final state."""
     store.move(record, to, now)
     record.finished_at, record.reason = now, reason
+
+
+def _heed(store: Store, record: Record, end: Settlement, now: float) -> Settlement:
+    lane = lane_of(record)
+    spec = store.specs.get(lane.task)
+    if end.slow_s and (spec is None or spec.controls.rate is None):
+        store.slow_task(lane.task, now + end.slow_s, now)
+    return heed(end, store.gates_of(lane), store.meters.__getitem__, record.snoozes, now)
 
 
 def _count(record: Record, end: Settlement, now: float) -> None:

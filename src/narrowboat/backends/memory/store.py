@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 from typing import NamedTuple
 
+from ...core.controls import ALL, BreakerSpec, Gated, LimitSpec, Meter
 from ...core.errors import UnknownWorker
 from ...core.job import Enqueued, NewJob
 from ...core.queue import Over, Queue, Tally
@@ -31,6 +32,7 @@ class LaneName(NamedTuple):
 class Lane:
     """The queued jobs of a lane as (-priority, order, id), first to go first. Lanes of low `turn` go first."""
 
+    name: LaneName
     turn: int
     line: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
 
@@ -60,6 +62,7 @@ class Store:
         self.workers: dict[str, Worker] = {}
         self.gates: dict[str, Gate] = {}
         self.specs: dict[str, TaskSpec] = {}
+        self.meters: defaultdict[str, Meter] = defaultdict(Meter)
         self.waiting: Counter[tuple[str, str]] = Counter()  # (queue, client) -> scheduled and queued jobs
         self._orders, self._tokens, self._turns = count(1), count(1), count(1)
 
@@ -128,6 +131,9 @@ class Store:
     def claim(self, record: Record, worker: Worker, seq: int, now: float) -> None:
         """Give a queued job to a worker, as a new attempt."""
         self.move(record, State.RUNNING, now)
+        record.passed = tuple(self.gates_of(lane_of(record)))
+        for scope, control in record.passed:
+            control.take(self.meters[scope], record.new.id, now)
         record.ran_by = worker.info.id
         record.started_at, record.progress = None, None
         self.hand_over(record, Hold(worker.info.id, next(self._tokens), seq))
@@ -162,7 +168,9 @@ class Store:
         """When time alone will bring work: a scheduled job of these queues comes due, or a gate opens."""
         due = (at for at, _, job in self.scheduled if self.jobs[job].new.queue in queues)
         opens = [gate.until for gate in self.shut_gates(now).values() if gate.until is not None]
-        return min([next(due, inf), *opens])
+        names = (name for name in self.lanes if name.queue in queues and not self._is_paused(name, now))
+        held = [self._opens_at(name) for name in names if not self.room(name, now)]
+        return min([next(due, inf), *opens, *held])
 
     def take(self, want: Want, now: float) -> Iterator[Record]:
         """The jobs for a wish, in order; each must be claimed before the next is asked for."""
@@ -170,7 +178,8 @@ class Store:
         while left > 0 and (ready := self.ready(want, now)):
             lane = min(ready, key=lambda lane: (lane.line[0][0], lane.turn))
             first = lane.line[0][0]
-            turn = [job for priority, _, job in lane.line[: min(TURN, left)] if priority == first]
+            most = min(TURN, left, self.room(lane.name, now))
+            turn = [job for priority, _, job in lane.line[:most] if priority == first]
             lane.turn = next(self._turns)
             left -= len(turn)
             yield from (self.jobs[job] for job in turn)
@@ -180,7 +189,7 @@ class Store:
         return [
             lane
             for name, lane in self.lanes.items()
-            if want.n > 0 and name.queue == want.queue and name.task in want.tasks and not self._is_shut(name, now)
+            if want.n > 0 and name.queue == want.queue and name.task in want.tasks and self.room(name, now)
         ]
 
     def forget(self, record: Record) -> None:
@@ -193,9 +202,42 @@ class Store:
         """The gates that are shut, by scope."""
         return {scope: gate for scope, gate in self.gates.items() if gate.until is None or now < gate.until}
 
-    def _is_shut(self, lane: LaneName, now: float) -> bool:
+    def gates_of(self, lane: LaneName) -> list[Gated]:
+        """The gates of its controls, with the numbers that hold now."""
+        spec = self.specs.get(lane.task)
+        gates = spec.controls.gates(lane.key) if spec is not None else []
+        return [Gated(scope, self.meter(scope).override or control) for scope, control in gates]
+
+    def room(self, lane: LaneName, now: float) -> int:
+        """How many jobs of a lane may be claimed now."""
+        if self._is_paused(lane, now):
+            return 0
+        return min((control.room(self.meter(scope), now) for scope, control in self.gates_of(lane)), default=ALL)
+
+    def meter(self, scope: str) -> Meter:
+        """What a gate remembers, to be read only."""
+        return self.meters.get(scope) or Meter()
+
+    def slow_task(self, task: str, until: float, now: float) -> None:
+        """Shut a task that has no rate, unless it is shut for longer."""
+        scope = f"task:{task}"
+        there = self.shut_gates(now).get(scope)
+        if there is None or (there.until is not None and there.until < until):
+            reason = there.reason if there else "a service asked to slow down"
+            kind, since = (there.kind, there.since) if there else ("slow-down", now)
+            self.gates[scope] = Gate(scope=scope, kind=kind, reason=reason, until=until, since=since)
+
+    def forget_idle_meters(self, now: float) -> None:
+        """Those without which nothing would change."""
+        for scope in [scope for scope, meter in self.meters.items() if meter.idle_at <= now]:
+            del self.meters[scope]
+
+    def _is_paused(self, lane: LaneName, now: float) -> bool:
         shut = self.shut_gates(now)
         return f"queue:{lane.queue}" in shut or f"task:{lane.task}" in shut
+
+    def _opens_at(self, lane: LaneName) -> float:
+        return max((control.opens_at(self.meter(scope)) for scope, control in self.gates_of(lane)), default=inf)
 
     def _leave(self, record: Record) -> None:
         if record.state in WAITING:
@@ -212,6 +254,12 @@ class Store:
             assert record.hold is not None
             self.workers[record.hold.worker].holds.discard(record.new.id)
             record.hold, record.is_cancel_asked = None, False
+            for scope, control in record.passed:
+                if isinstance(control, LimitSpec):
+                    self.meters[scope].running -= 1
+                elif isinstance(control, BreakerSpec):  # unless the settlement has said more
+                    control.ended(self.meters[scope], record.new.id, 0.0, has_answered=False)
+            record.passed = ()
 
     def _count(self, record: Record, by: int) -> None:
         asker = record.new.queue, record.new.client
@@ -228,7 +276,7 @@ class Store:
             record.queued_at = now
             name = lane_of(record)
             if name not in self.lanes:
-                self.lanes[name] = Lane(next(self._turns))
+                self.lanes[name] = Lane(name, next(self._turns))
             insort(self.lanes[name].line, line_entry(record))
 
 

@@ -13,6 +13,7 @@ from psycopg.types.numeric import Int8
 
 from ...core import codec
 from ...core.aside import in_thread
+from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
 from ...core.states import State
@@ -46,7 +47,7 @@ from .into import enqueue, enqueue_within, run_whole
 from .messages import Jobs, parts_of, progress_of, started_of, wants_of, without_nul
 from .pool import Line, Pool
 from .queries import Queries
-from .rows import claim_of, job_of, stats_of, summary_of
+from .rows import claim_of, job_of, meter_of, stats_of, summary_of
 from .sleep import Look, Waits, watch
 
 _info = msgspec.json.Decoder(WorkerInfo)
@@ -268,13 +269,31 @@ class PostgresBackend(Backend):
             for scope, kind, reason, until, since in self._rows("gates", {"now": now})
         ]
 
+    def meters(self, scopes: Sequence[str]) -> dict[str, Meter]:
+        """See Backend."""
+        found = {row[0]: meter_of(row) for row in self._rows("meters", {"scopes": list(scopes)})}
+        return {scope: found.get(scope) or Meter() for scope in scopes}
+
+    def adjust(self, scope: str, control: Control | None) -> None:
+        """See Backend."""
+        self._row("adjust", {"scope": scope, "override": None if control is None else codec.encode(control).decode()})
+        self._hint({EVERY_QUEUE})
+
     def shut(self, gate: Gate, now: float | None = None) -> None:
         """See Backend."""
-        self._row("shut", {**msgspec.structs.asdict(gate), "reason": without_nul(gate.reason), "now": now})
+        named = {**msgspec.structs.asdict(gate), "reason": without_nul(gate.reason), "now": now}
+        if gate.scope.startswith("breaker:"):
+            self._row("turn_breaker", {**named, "is_open": True})
+        else:
+            self._row("shut", named)
 
     def open(self, scope: str, now: float | None = None) -> bool:
         """See Backend."""
-        was_shut: bool = self._row("open_gate", {"scope": scope, "now": now}, is_repeatable=False)[0]
+        named = {"scope": scope, "now": now}
+        if scope.startswith("breaker:"):
+            named |= {"is_open": False, "reason": "", "until": None}
+        verb = "turn_breaker" if scope.startswith("breaker:") else "open_gate"
+        was_shut: bool = self._row(verb, named, is_repeatable=False)[0]
         self._hint({EVERY_QUEUE})
         return was_shut
 
@@ -287,6 +306,8 @@ class PostgresBackend(Backend):
             "lease_s": worker.lease_s,
             "tasks": list(specs),
             "specs": [codec.encode(spec).decode() for spec in specs.values()],
+            "pers": [spec.controls.per if spec.controls else None for spec in specs.values()],
+            "gates": [codec.encode(list(spec.controls)).decode() if spec.controls else None for spec in specs.values()],
             "now": now,
         }
         self._row("publish", named)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ...core import codec
-from ...core.decide import Settlement
+from ...core.decide import Settlement, told
 from ...core.errors import UnsupportedByBackend
 from ...core.job import NewJob
 from ...core.states import State
@@ -50,6 +50,8 @@ class SettlementMessage(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     ago: float = 0.0
     logs: str | None = None
+    trips: str | None = None  # the failure in a line, where it counts for a breaker
+    slow: float = 0.0
 
 
 class ClaimMessage(msgspec.Struct, omit_defaults=True):
@@ -153,7 +155,10 @@ def parts_of(step: Step) -> str | None:
     tokens: set[int] = set()
 
     def end_part() -> None:
-        parts.append({"settled": list(settled), "carried": carried.as_carried() if carried.jobs else None})
+        part: dict[str, object] = {"settled": settled, "carried": carried.as_carried() if carried.jobs else None}
+        if any(end.slow for end in settled):
+            part["slows"] = True
+        parts.append(part)
 
     must_end = False
     for settlement in step.settled:
@@ -209,6 +214,8 @@ def _settlement(end: Settlement) -> SettlementMessage:
         reason=without_nul(end.reason),
         ago=end.started_ago_s,
         logs=codec.encode(end.logs).decode() if end.logs else None,
+        trips=without_nul(told(end)) if end.trips else None,
+        slow=end.slow_s,
     )
 
 

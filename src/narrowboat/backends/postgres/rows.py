@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ...core import codec
+from ...core.controls import Control, Meter
 from ...core.job import Attempt, Claim, Job, JobSummary, Progress
 from ...core.outcome import ErrorInfo
 from ...core.states import State
@@ -21,6 +22,7 @@ _ages = msgspec.json.Decoder(list[tuple[str, float]])
 _pairs = msgspec.json.Decoder(list[tuple[str, str]])
 _gates = msgspec.json.Decoder(list[tuple[str, str, str, float | None, float]])
 _info = msgspec.json.Decoder(WorkerInfo)
+_control: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 _COUNTED = (State.SCHEDULED, State.QUEUED, State.RUNNING, State.SUCCEEDED, State.DEAD, State.CANCELLED)
 _STATES = {state.value: state for state in State}
 _LISTED = 22  # columns of `summary`
@@ -89,6 +91,22 @@ def stats_of(row: tuple[Any, ...]) -> list[QueueStats]:
         )
         for name in sorted(names)
     ]
+
+
+def meter_of(row: tuple[Any, ...]) -> Meter:
+    """A row of meters.sql."""
+    _, full_at, running, until, since, probe, reason, failures, history_at, history, override = row
+    return Meter(
+        full_at=full_at,
+        running=running,
+        until=until,
+        since=since,
+        probe=probe,
+        reason=reason,
+        failures=tuple(failures),
+        history=tuple(zip(history_at, history, strict=True)),
+        override=_control.decode(override) if override else None,
+    )
 
 
 def _attempt(row: tuple[int, str, str, float, float, str | None, str]) -> Attempt:

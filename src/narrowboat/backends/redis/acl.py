@@ -8,16 +8,20 @@ from typing import NamedTuple
 _CONNECT = "ping time info client|id client|unblock client|setname client|getname select"
 _SCRIPTS = "evalsha eval"
 _READ = (
-    "exists hget hmget hgetall hkeys hlen hexists zrange zscore zcard zcount zrank smembers sismember lrange lindex"
-    " pubsub|numsub"
+    "exists hget hmget hgetall hkeys hlen hexists hscan zrange zscore zcard zcount zrank smembers sismember"
+    " scard lrange lindex pubsub|numsub"
 )
 _WRITE = (
     "hset hsetnx hdel hincrby incrby zadd zrem zpopmin sadd srem rpush lpop ltrim del unlink publish blpop"
     " subscribe unsubscribe"
 )
 
-# What enqueueing and cancelling write. Not: claims, workers, gates, what tasks are known.
-_LINES = ("count", "counts", "clients:*", "job:*", "keys", "lane:*", "lanes:*", "open:*", "scheduled", "bell*")
+# What enqueueing and cancelling write. Not: claims, workers, gates and what they remember, what tasks are known.
+_LINES = (
+    *("count", "counts", "clients:*", "job:*", "keys", "lane:*", "lanes:*", "open:*", "held", "lines:*"),
+    *("scheduled", "bell*"),
+)
+_GATES = ("gates", "meters", "breakers", "due-gates")
 _CANCEL = ("done:*", "cancelling:*", "cancels")
 
 
@@ -42,9 +46,9 @@ USERS = {
         ("", "jobs", *_LINES, *_CANCEL),
     ),
     "dashboard": User(
-        "people: look, cancel, retry, pause",
+        "people: look, cancel, retry, pause, adjust",
         f"{_CONNECT} {_SCRIPTS} {_READ} {_WRITE}",
-        ("", "gates", "dead:*", *_LINES, *_CANCEL),
+        ("", "dead:*", *_GATES, *_LINES, *_CANCEL),
     ),
     "inbox": User(
         "other languages: push messages, read how their jobs are",

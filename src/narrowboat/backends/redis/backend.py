@@ -11,6 +11,7 @@ import msgspec
 from redis import exceptions as errors
 
 from ...core import codec
+from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
 from ...core.states import State
@@ -35,6 +36,7 @@ from ..base import (
     WorkerInfo,
     WorkerView,
     no_part_of_it,
+    open_breakers,
 )
 from . import words
 from .address import Address
@@ -57,6 +59,7 @@ NO_COUNT = 1 << 53  # cancels: a wait that no count of them can end
 _info = msgspec.json.Decoder(WorkerInfo).decode
 _spec = msgspec.json.Decoder(TaskSpec).decode
 _gate = msgspec.json.Decoder(Gate).decode
+_meter = msgspec.msgpack.Decoder(Meter).decode
 
 
 class RedisBackend(Backend):
@@ -253,20 +256,42 @@ class RedisBackend(Backend):
         """See Backend."""
         flat, moment = self._connections.call("HGETALL", f"{self._prefix}gates"), self._clock() if now is None else now
         gates = sorted(map(_gate, flat[1::2]), key=lambda gate: gate.scope)
-        return [gate for gate in gates if gate.until is None or moment < gate.until]
+        pauses = [gate for gate in gates if gate.until is None or moment < gate.until]
+        breakers = _texts(self._connections.call("SMEMBERS", f"{self._prefix}breakers"))
+        return pauses + open_breakers(self.meters(breakers))
+
+    def meters(self, scopes: Sequence[str]) -> dict[str, Meter]:
+        """See Backend."""
+        if not scopes:
+            return {}
+        found = self._connections.call("HMGET", f"{self._prefix}meters", *scopes)
+        return {scope: _meter(packed) if packed else Meter() for scope, packed in zip(scopes, found, strict=True)}
+
+    def adjust(self, scope: str, control: Control | None) -> None:
+        """See Backend."""
+        self._run(script("adjust"), scope, words.of_controls(control))
 
     def shut(self, gate: Gate, now: float | None = None) -> None:
         """See Backend."""
+        if gate.scope.startswith("breaker:"):
+            until = "" if gate.until is None else repr(gate.until)
+            self._run(script("trip"), _at(now), gate.scope, until, gate.reason)
+            return
         since = gate.since or (self._clock() if now is None else now)
         self._run(script("shut"), gate.scope, codec.encode(msgspec.structs.replace(gate, since=since)))
 
     def open(self, scope: str, now: float | None = None) -> bool:
         """See Backend."""
-        return self._run(script("open"), _at(now), scope) == 1
+        verb = "close" if scope.startswith("breaker:") else "open"
+        return self._run(script(verb), _at(now), scope) == 1
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         """See Backend."""
-        specs = [word for name, task in manifest.by_name().items() for word in (name, codec.encode(task))]
+        specs = [
+            word
+            for name, task in manifest.by_name().items()
+            for word in (name, codec.encode(task), words.of_controls(task.controls))
+        ]
         self._run(script("publish"), _at(now), worker.id, codec.encode(worker), repr(worker.lease_s), *specs)
 
     def leave(self, worker: str, now: float | None = None) -> None:
@@ -337,7 +362,14 @@ class RedisBackend(Backend):
                     gone += n
                     if n < most:
                         break
+        self._forget(now)
         return gone
+
+    def _forget(self, now: float | None) -> None:
+        """The gates that have nothing to remember."""
+        cursor = b"0"
+        while (cursor := self._run(script("forget"), _at(now), cursor)) != b"0":
+            pass
 
     def audit(self) -> list[str]:
         """See Backend. Some thousand jobs at a time, so that a server which is at work can be looked at."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from ...core import codec
+from ...core.errors import BadArguments, ConfigError
 from ...core.ids import new_job_id
 from ...core.job import MAX_PAYLOAD, MAX_PRIORITY, MIN_PRIORITY, NewJob
+from ...core.keys import checked, fill
 from ...core.task import TaskSpec, unknown_task
 from .connection import Connections
 from .line import Word
@@ -61,7 +64,7 @@ def read(message: bytes, task: str, spec: TaskSpec) -> tuple[NewJob, str]:
     try:
         job = _job(message, task, spec)
         of_job(job)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, BadArguments, ConfigError) as error:
         what = f"as JSON: {error}" if isinstance(error, msgspec.DecodeError) else str(error)
         shown = codec.encode({"message": message[:SHOWN].decode(errors="replace")})
         reason = f"a message in the inbox of {task} cannot be read: {what}"[:300]
@@ -72,7 +75,7 @@ def read(message: bytes, task: str, spec: TaskSpec) -> tuple[NewJob, str]:
 def _job(message: bytes, task: str, spec: TaskSpec) -> NewJob:
     if len(message) > MAX_PAYLOAD:
         raise ValueError(f"it has {len(message):,} bytes, the limit is {MAX_PAYLOAD:,}")
-    codec.decode(message)  # all of it, for members are looked at by name only
+    arguments = codec.decode(message)  # all of it, for members are looked at by name only
     members = _members(message)
     given = members.pop("$job", None)
     options = Options() if given is None else _options(given)
@@ -87,9 +90,16 @@ def _job(message: bytes, task: str, spec: TaskSpec) -> NewJob:
         queue=spec.queue,
         args=message if given is None else codec.encode(members),
         priority=priority,
+        lane_key=_lane_key(spec.controls.per, arguments, task),
         delay_s=max(0.0, options.delay_s),
         key=options.key or None,
         summary=options.summary[:200],
         tags=options.tags,
         client=options.client[:200],
     )
+
+
+def _lane_key(template: str, arguments: dict[str, Any], task: str) -> str:
+    """Under which key its controls count it. Raises BadArguments, ConfigError."""
+    where = f"key of the controls of {task}"
+    return checked(fill(template, arguments, where), where) if template else ""

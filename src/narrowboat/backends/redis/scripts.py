@@ -1,4 +1,4 @@
-"""The Lua of each verb: a file of its own, with the prelude that all share after its first line."""
+"""The Lua of each verb: a file of its own, with what it shares with others after its first line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import functools
 import hashlib
 from importlib.resources import files
 from typing import NamedTuple
+
+# Verbs that look at the gates of controls; the others need not carry it.
+_CONTROLLED = frozenset({"adjust", "close", "extend", "leave", "look", "step", "trip"})
 
 
 class Script(NamedTuple):
@@ -21,5 +24,7 @@ def script(name: str) -> Script:
     """The verb of lua/<name>.lua."""
     folder = files("narrowboat.backends.redis") / "lua"
     flags, _, verb = (folder / f"{name}.lua").read_text(encoding="utf-8").partition("\n")
-    source = f"{flags}\n{(folder / 'prelude.lua').read_text(encoding='utf-8')}\n{verb}"
+    shared = ["prelude", "controls"] if name in _CONTROLLED else ["prelude"]
+    parts = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared]
+    source = "\n".join((flags, *parts, verb))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ...core import codec
-from ...core.decide import Settlement
+from ...core.controls import Control, Controls
+from ...core.decide import Settlement, told
 from ...core.errors import ConfigError
 from ...core.job import ENVELOPE_VERSION, NewJob
 from ...core.queue import Queue
@@ -123,6 +124,11 @@ def of_change(change: Change) -> bytes:
     return _encode({name: _text(value) for name, value in changed.items() if value is not None})
 
 
+def of_controls(controls: Controls | Control | None) -> bytes:
+    """The controls of a task, or a person's numbers, as Lua keeps them; nothing for none."""
+    return _encode(controls) if controls else b""
+
+
 def _rest(end: Settlement) -> bytes:
     if end.to is State.SUCCEEDED and not end.logs and not end.enqueue and end.outcome == "succeeded":
         return b""
@@ -132,7 +138,8 @@ def _rest(end: Settlement) -> bytes:
     if end.logs:
         attempt += ',"logs":' + codec.encode(end.logs).decode()
     jobs = [_text(word) for job in end.enqueue for word in of_job(job)]
-    return _encode([end.to.value, end.outcome, end.delay_s, end.reason, attempt, jobs])
+    what = told(end) if end.trips else False
+    return _encode([end.to.value, end.outcome, end.delay_s, end.reason, attempt, jobs, what, end.slow_s])
 
 
 def _text(word: Word) -> str | float:

@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from ...core.controls import Control, Meter
 from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
@@ -37,7 +38,7 @@ from ..base import (
     WorkerView,
 )
 from ..foreign import aunwrap
-from . import callers, enqueue, lanes, leases, people, purge, read
+from . import callers, enqueue, lanes, leases, meters, people, purge, read
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
@@ -185,15 +186,26 @@ class SQLiteBackend(Backend):
     def gates(self, now: float | None = None) -> list[Gate]:
         """See Backend."""
         with self._reading() as connection:
-            return lanes.gates(connection, _clock(now))
+            return [*lanes.gates(connection, _clock(now)), *meters.breakers(connection)]
+
+    def meters(self, scopes: Sequence[str]) -> dict[str, Meter]:
+        """See Backend."""
+        with self._snapshot() as connection:
+            return meters.read(connection, scopes)
+
+    def adjust(self, scope: str, control: Control | None) -> None:
+        """See Backend."""
+        self._writer.write(lambda c: meters.adjust(c, scope, control, _clock(None)))
 
     def shut(self, gate: Gate, now: float | None = None) -> None:
         """See Backend."""
-        self._writer.write(lambda c: lanes.shut(c, gate, _clock(now)))
+        shut = meters.shut_breaker if gate.scope.startswith("breaker:") else lanes.shut
+        self._writer.write(lambda c: shut(c, gate, _clock(now)))
 
     def open(self, scope: str, now: float | None = None) -> bool:
         """See Backend."""
-        return self._writer.write(lambda c: lanes.open_gate(c, scope, _clock(now)))
+        open_ = meters.open_breaker if scope.startswith("breaker:") else lanes.open_gate
+        return self._writer.write(lambda c: open_(c, scope, _clock(now)))
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         """See Backend."""

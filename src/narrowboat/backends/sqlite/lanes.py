@@ -52,6 +52,15 @@ def look(connection: sqlite3.Connection, worker: str, wants: Sequence[Want]) -> 
     return row[2], connection.execute(sql("next_change"), {"queues": queues}).fetchone()[0]
 
 
+def slow_task(connection: sqlite3.Connection, task: str, until: float, now: float) -> None:
+    """Shut a task for a while, unless it is shut for longer."""
+    scope = f"task:{task}"
+    row = connection.execute(sql("gate_of"), {"scope": scope, "now": now}).fetchone()
+    kind, reason, before, since = row or ("slow-down", "a service asked to slow down", 0.0, now)
+    if before is not None and before < until:
+        shut(connection, Gate(scope=scope, kind=kind, reason=reason, until=until, since=since), now)
+
+
 def shut(connection: sqlite3.Connection, gate: Gate, now: float) -> None:
     """Shut a gate."""
     since = gate.since or now

@@ -13,7 +13,7 @@ from ...core.job import Claim
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import ClaimRef, Extended, WorkerInfo, WorkerView
-from . import counts
+from . import counts, meters
 from .enqueue import draw
 from .lanes import look_at_heads
 from .queries import sql
@@ -33,6 +33,7 @@ def publish(connection: sqlite3.Connection, worker: WorkerInfo, manifest: Manife
     connection.executemany(sql("worker_publish_task"), [(worker.id, name) for name in manifest.by_name()])
     specs = [(name, codec.encode(task).decode(), now) for name, task in manifest.by_name().items()]
     connection.executemany(sql("publish_spec"), specs)
+    meters.publish(connection, {name: task.controls for name, task in manifest.by_name().items()})
     connection.execute(sql("lanes_known"))
 
 
@@ -105,16 +106,21 @@ def published(connection: sqlite3.Connection, names: Sequence[str] | None) -> di
 
 def _release(connection: sqlite3.Connection, rows: sqlite3.Cursor, now: float) -> None:
     jobs = rows.fetchall()
-    back = [(now, ord_) for ord_, _, _, cancel in jobs if cancel is None]
+    back = [(now, ord_) for ord_, _, _, cancel, _, _ in jobs if cancel is None]
     connection.executemany(sql("release"), back)
     moves: counts.Moves = Counter()
-    for ord_, _, queue, cancel in jobs:
+    for ord_, _, queue, cancel, _, _ in jobs:
         moves[queue, State.RUNNING] -= 1
         moves[queue, State.QUEUED if cancel is None else State.CANCELLED] += 1
         if cancel is not None:
             connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": cancel, "now": now})
     counts.moved(connection, moves)
-    look_at_heads(connection, (lane for _, lane, _, _ in jobs))
+    look_at_heads(connection, (lane for _, lane, _, _, _, _ in jobs))
+    if any(passed for *_, passed in jobs):
+        gates = meters.Meters(connection, now)
+        for *_, id_, passed in jobs:
+            gates.let_go(passed, id_)
+        gates.flush()
 
 
 def _forget(connection: sqlite3.Connection, worker: str) -> None:

@@ -16,6 +16,7 @@ _TABLES = ("purge_key", "purge_payload", "purge_result", "purge_attempt", "purge
 
 def purge(connection: sqlite3.Connection, retention: Retention, limit: int, now: float) -> int:
     """At most `limit` records, oldest first; returns how many."""
+    connection.execute(sql("meters_purge"), {"now": now, "n": limit})
     gone = 0
     for (queue,) in connection.execute(sql("purge_queues")).fetchall():
         there: dict[str, int] = dict(connection.execute(sql("count_ended"), {"queue": queue}).fetchall())

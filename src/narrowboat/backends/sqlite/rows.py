@@ -51,6 +51,8 @@ class Held(msgspec.Struct, array_like=True):
     cancel: str | None
     ran_by: str
     token: int
+    task: str
+    passed: str | None
 
     @property
     def started_at(self) -> float | None:

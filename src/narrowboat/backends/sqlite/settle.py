@@ -13,14 +13,15 @@ from ...core.states import FINAL, State
 from ..base import ClaimRef, ProgressReport, Step
 from . import counts
 from .enqueue import enqueue
-from .lanes import look_at_heads
+from .lanes import look_at_heads, slow_task
+from .meters import Meters
 from .queries import sql
 from .rows import Held, held_rows
 
 Claims = dict[tuple[str, int], Held]
 
 
-def settle(connection: sqlite3.Connection, step: Step, now: float) -> list[str]:
+def settle(connection: sqlite3.Connection, step: Step, meters: Meters, now: float) -> list[str]:
     """Progress, settlements and starts of a step, in this order; returns the ids of settlements that were refused."""
     named: list[Settlement | ClaimRef | ProgressReport] = [*step.settled, *step.started, *step.progress]
     held = held_of(connection, step.worker, [(claim.id, claim.token) for claim in named])
@@ -33,6 +34,9 @@ def settle(connection: sqlite3.Connection, step: Step, now: float) -> list[str]:
         if job is None:
             refused.append(settlement.id)
             continue
+        if settlement.outcome != "released":
+            settlement = _heeded(connection, settlement, job, meters, now)
+        meters.let_go(job.passed, job.id)
         batch.add(_cancelled_if_asked(settlement, job), job)
         if settlement.enqueue:
             batch.flush()  # whether a key is held may hang on what was settled just before
@@ -41,6 +45,18 @@ def settle(connection: sqlite3.Connection, step: Step, now: float) -> list[str]:
     begun = [held.get((ref.id, ref.token)) for ref in step.started]  # what was settled is not in `held` any more
     connection.executemany(sql("started"), [(now, job.ord) for job in begun if job is not None])
     return refused
+
+
+def _heeded(
+    connection: sqlite3.Connection, settlement: Settlement, job: Held, meters: Meters, now: float
+) -> Settlement:
+    controls = meters.controls.get(job.task)
+    if settlement.slow_s and (controls is None or controls.rate is None):
+        slow_task(connection, job.task, now + settlement.slow_s, now)
+    if controls is None:
+        return settlement
+    (lane_key,) = connection.execute(sql("lane_key"), {"lane": job.lane}).fetchone()
+    return meters.heed(settlement, job.task, lane_key, job.snoozes)
 
 
 def held_of(connection: sqlite3.Connection, worker: str, claims: list[tuple[str, int]]) -> Claims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from ...backends.base import (
     Want,
     WorkerInfo,
 )
+from ...core.controls import Controls
 from ...core.decide import Settlement
 from ...core.ids import ulid
 from ...core.job import Claim, Job, NewJob, Progress
@@ -166,8 +167,10 @@ class BenchWorker:
         queues: Sequence[str] = ("default",),
         lease_s: float = 30.0,
         backend: Backend | None = None,
+        controls: Mapping[str, Controls] | Controls | None = None,
     ) -> None:
         self.bench, self.id, self.tasks = bench, id, tuple(tasks)
+        self.controls = dict.fromkeys(tasks, controls) if isinstance(controls, Controls) else controls or {}
         self.info = WorkerInfo(id=id, host="box", pid=7, queues=dict.fromkeys(queues, 4), slots=4, lease_s=lease_s)
         self.backend = backend or bench.backend
         self.seq = 0
@@ -175,9 +178,12 @@ class BenchWorker:
 
     def publish(self) -> BenchWorker:
         """Make this worker known."""
-        manifest = Manifest(app="demo", tasks=tuple(TaskSpec(name=name) for name in self.tasks))
+        manifest = Manifest(app="demo", tasks=tuple(map(self._spec, self.tasks)))
         self.backend.publish(self.info, manifest, now=self.bench.now)
         return self
+
+    def _spec(self, name: str) -> TaskSpec:
+        return TaskSpec(name=name, controls=self.controls.get(name) or Controls())
 
     def want(self, n: int = 1, queue: str = "default", tasks: Sequence[str] | None = None, room: float = 0.0) -> Want:
         """A wish, for this worker's tasks unless others are named."""

@@ -12,6 +12,7 @@ from ...backends.base import Backend
 from . import (
     cancelling,
     claiming,
+    controlling,
     delays,
     enqueueing,
     gating,
@@ -46,6 +47,7 @@ MODULES: tuple[ModuleType, ...] = (
     cancelling,
     retrying,
     gating,
+    controlling,
     waiting,
     watching,
     reading,

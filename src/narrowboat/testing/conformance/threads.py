@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from ...backends.base import Filter, Retention
+from ...core.controls import Controls, LimitSpec, RateSpec
 from ...core.errors import QueueFull
 from ...core.job import NewJob
 from ...core.queue import Queue
@@ -130,3 +131,62 @@ def test_threads_that_enqueue_at_once_fill_a_queue_and_no_more(bench: Bench) -> 
     assert [free for _, free in counts] == [20] * 8
     waiting = {entry.queue: entry.counts.get(State.QUEUED) for entry in bench.backend.stats(now=bench.now)}
     assert waiting == {"default": 50, "free": 160}
+
+
+@_quick_turns()
+def test_eight_claimers_at_once_never_go_past_a_limit(bench: Bench) -> None:
+    three = Controls(
+        limit=LimitSpec(key="db", most=3), rate=RateSpec(key="{each}", interval_s=1e-6, burst=999), per="{each}"
+    )
+    ids = [job_id for key in ("a", "b", "c") for job_id in bench.add_many(40, lane_key=key)]
+    workers = [bench.worker(f"w{n}", controls=three) for n in range(8)]
+    ready, counting = threading.Barrier(8), threading.Lock()
+    running = done = 0
+    most: set[int] = set()
+
+    def work(worker: BenchWorker) -> None:
+        nonlocal running, done
+        ready.wait(10)
+        while done < len(ids):
+            claims = worker.claim(2)
+            with counting:
+                running += len(claims)
+                most.add(running)
+            for claim in claims:
+                with counting:  # before it is told: then another may have the place
+                    running -= 1
+                worker.settle(succeeded(claim))
+                with counting:
+                    done += 1
+
+    for future in [bench.meanwhile(lambda worker=worker: work(worker)) for worker in workers]:
+        future.result(timeout=60)
+    assert max(most) in (2, 3)  # 2 if they happen never to meet
+    assert {bench.state(job_id) for job_id in ids} == {State.SUCCEEDED}
+    assert bench.backend.meters(["limit:db"])["limit:db"].running == 0
+
+
+@_quick_turns()
+def test_eight_claimers_at_once_share_a_rate_in_any_while(bench: Bench) -> None:
+    bench.add_many(200, lane_key="a")
+    bench.add_many(200, lane_key="b")
+    burst = Controls(
+        rate=RateSpec(key="api", interval_s=1.0, burst=5), limit=LimitSpec(key="{each}", most=999), per="{each}"
+    )
+    workers = [bench.worker(f"w{n}", controls=burst) for n in range(8)]
+    ready = threading.Barrier(8)
+
+    def work(worker: BenchWorker) -> int:
+        ready.wait(10)
+        taken, has_more = 0, True
+        while has_more:  # others may just be going through the gate
+            reply = worker.step(wants=[worker.want(2)])
+            taken, has_more = taken + len(reply.claimed), reply.more
+        return taken
+
+    taken: list[int] = []
+    for pause_s in (0.0, 0.5, 0.5, 3.0, 1.0, 60.0):
+        bench.later(pause_s)
+        futures = [bench.meanwhile(lambda worker=worker: work(worker)) for worker in workers]
+        taken.append(sum(future.result(timeout=60) for future in futures))
+    assert taken == [5, 0, 1, 3, 1, 5]

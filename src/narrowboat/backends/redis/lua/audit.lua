@@ -18,10 +18,15 @@ local function is_shut(queue, task)
   return false
 end
 
-local workers, holders = call('ZRANGE', P .. 'workers', 0, -1), {}
+local workers, holders, passed_by = call('ZRANGE', P .. 'workers', 0, -1), {}, {}
 for _, worker in ipairs(workers) do
-  for _, claim in ipairs(call('HKEYS', P .. 'running:' .. worker)) do
-    local id = id_of(claim)
+  local claims = call('HGETALL', P .. 'running:' .. worker)
+  for i = 1, #claims, 2 do
+    local id = id_of(claims[i])
+    local _, _, _, passed = parts_of(claims[i + 1])
+    for scope in string.gmatch(passed or '', '[^\n]+') do
+      passed_by[scope] = (passed_by[scope] or 0) + 1
+    end
     if holders[id] then
       say(id, ' is held by ', holders[id], ' and by ', worker)
     end
@@ -89,7 +94,7 @@ local function compare(what, counted_as, size)
   end
 end
 compare('jobs', total, call('ZCARD', P .. 'jobs'))
-local running, scheduled = 0, 0
+local running, scheduled, n_held, lines = 0, 0, 0, {}
 for _, queue in ipairs(queues()) do
   local queued, at = 0, 0
   repeat
@@ -106,11 +111,19 @@ for _, queue in ipairs(queues()) do
         say('the lane ', queue, ':', lane, ' stands where the priority of its head is another')
       end
       local index = call('ZSCORE', P .. 'open:' .. queue, lane)
-      local should = call('HEXISTS', P .. 'known', task) == 1 and not is_shut(queue, task)
+      local before = call('HGET', P .. 'held', in_line(queue, lane))
+      local should = call('HEXISTS', P .. 'known', task) == 1 and not is_shut(queue, task) and not before
       if (index and true or false) ~= should then
         say('the lane ', queue, ':', lane, ' is ', index and '' or 'not ', 'among the open ones, which is not so')
       elseif index and tonumber(index) ~= stands then
         say('the lane ', queue, ':', lane, ' has two places')
+      end
+      if before then
+        n_held = n_held + 1
+        if tonumber(call('ZSCORE', P .. 'lines:' .. before, in_line(queue, lane)) or -1) ~= stands then
+          say('the lane ', queue, ':', lane, ' is held before ', before, ', and has not its place in that line')
+        end
+        lines[before] = (lines[before] or 0) + 1
       end
     end
     at = at + 1000
@@ -134,6 +147,41 @@ for _ in pairs(holders) do
 end
 compare('running jobs', running, held)
 compare('scheduled jobs', scheduled, call('ZCARD', P .. 'scheduled'))
+
+-- What gates remember, and whether something will open those before which lanes wait.
+compare('held lanes', n_held, call('HLEN', P .. 'held'))
+local meters, is_open_breaker = call('HGETALL', P .. 'meters'), 0
+local opens = {}
+for i = 1, #meters, 2 do
+  local scope, meter = meters[i], cmsgpack.unpack(meters[i + 1])
+  local its_running, its_until, probe = meter.running or 0, meter['until'] or 0, meter.probe
+  if string.sub(scope, 1, 6) == 'limit:' then
+    compare('running jobs that have gone through ' .. scope, its_running, passed_by[scope] or 0)
+    passed_by[scope] = nil
+  end
+  if probe and not holders[probe] then
+    say(scope, ' waits for ', probe, ', which does not run')
+  end
+  if its_until > 0 then
+    is_open_breaker = is_open_breaker + 1
+    if call('SISMEMBER', P .. 'breakers', scope) == 0 then
+      say(scope, ' is open, and not among those that are')
+    end
+  end
+  opens[scope] = its_running > 0 or probe or its_until > 0
+end
+compare('open breakers', is_open_breaker, call('SCARD', P .. 'breakers'))
+for scope in pairs(passed_by) do
+  if string.sub(scope, 1, 6) == 'limit:' then
+    say('running jobs have gone through ', scope, ', which counts none')
+  end
+end
+for scope, n in pairs(lines) do
+  compare('lanes in the line of ' .. scope, n, call('ZCARD', P .. 'lines:' .. scope))
+  if not opens[scope] and not call('ZSCORE', P .. 'due-gates', scope) then
+    say('lanes wait before ', scope, ', which nothing will open')
+  end
+end
 
 -- Whom waiting jobs are counted for, where all jobs were looked at.
 if ARGV[1] == '-inf' then

@@ -25,13 +25,18 @@ for from = 4, #ARGV, 1000 do
   end
 end
 
-local unnamed = {}
+local unnamed, gates = {}, nil
 local claims = call('HGETALL', mine) -- as many as one worker holds
 for i = 1, #claims, 2 do
   if not named[claims[i]] and tonumber((parts_of(claims[i + 1]))) <= seq then
     unnamed[#unnamed + 1] = claims[i]
+    gates = gates or gates_at(now)
+    gates.let_go_of(claims[i], claims[i + 1])
   end
 end
 give_back(worker, unnamed, now)
 finish()
+if gates then
+  gates.finish()
+end
 return { lost, call('SMEMBERS', P .. 'cancelling:' .. worker) }

@@ -30,12 +30,39 @@ local now = clock(ARGV[1])
 local again = open_expired(now)
 promote(now)
 finish()
+local gates = gates_if_any(now)
+local is_cut = gates and gates.look_after()
 
 local queues_wanted = {}
 for w = 3, #ARGV, 3 do
   queues_wanted[ARGV[w]] = true
-  if tonumber(ARGV[w + 1]) > 0 and line_up(ARGV[w], cmsgpack.unpack(ARGV[w + 2]), 1)[1] then
-    return { 1, cancels, '', {} }
+  if tonumber(ARGV[w + 1]) > 0 then
+    local tasks = cmsgpack.unpack(ARGV[w + 2])
+    local lane
+    if gates then
+      is_cut = gates.let_through(ARGV[w], tasks) or is_cut
+      lane = gates.next_open(ARGV[w], tasks)
+    else
+      lane = line_up(ARGV[w], tasks, 1)[1]
+    end
+    if lane then
+      return { 1, cancels, '', {} }
+    end
+  end
+end
+
+local function sooner(at)
+  again = again and math.min(again, at) or at
+end
+
+-- The next gate to be looked after. What one that is due has for others is theirs.
+if is_cut then
+  sooner(now)
+end
+if gates then
+  local gate = call('ZRANGE', P .. 'due-gates', '(' .. text_of(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  if gate[1] then
+    sooner(tonumber(gate[2]))
   end
 end
 
@@ -43,8 +70,7 @@ end
 local due = call('ZRANGE', P .. 'scheduled', 0, 99, 'WITHSCORES')
 for i = 1, #due, 2 do
   if queues_wanted[call('HGET', P .. 'job:' .. due[i], 'queue')] or i == 199 then
-    local at = tonumber(due[i + 1])
-    again = again and math.min(again, at) or at
+    sooner(tonumber(due[i + 1]))
     break
   end
 end

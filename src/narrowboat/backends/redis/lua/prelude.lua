@@ -153,6 +153,24 @@ local function join(id, queue, task, key, priority, order)
   values[#values + 1] = id
 end
 
+-- A lane that is held stands in the line of a gate of its controls, not in the index (see controls.lua). It is known there by
+-- its queue and its name.
+local function in_line(queue, lane)
+  return queue .. '\n' .. lane
+end
+
+-- A lane that is not in the index has another place; nil: it leaves the line that it may be in.
+local function replace_in_line(queue, lane, at)
+  local name = in_line(queue, lane)
+  local scope = call('HGET', P .. 'held', name)
+  if scope and at then
+    call('ZADD', P .. 'lines:' .. scope, at, name)
+  elseif scope then
+    call('ZREM', P .. 'lines:' .. scope, name)
+    call('HDEL', P .. 'held', name)
+  end
+end
+
 -- A waiting job leaves its lane, otherwise than by a claim.
 local function quit(id, queue, task, key)
   local lane = lane_name(task, key)
@@ -184,9 +202,11 @@ local function seat()
       if at >= lane.class + SPAN then
         at = lane.class + at % SPAN
         call('ZADD', lanes, at, lane.lane)
-        call('ZADD', open, 'XX', at, lane.lane)
+        if call('ZADD', open, 'XX', 'CH', at, lane.lane) == 0 then
+          replace_in_line(lane.queue, lane.lane, at)
+        end
       end
-      if is_open(lane.queue, lane.task) then
+      if call('ZSCORE', open, lane.lane) then
         ring(lane.queue, lane.task)
       end
     end
@@ -202,14 +222,18 @@ local function rehead()
     local head = call('ZRANGE', P .. 'lane:' .. queue .. ':' .. lane, 0, 0, 'WITHSCORES')
     if not head[1] then
       call('ZREM', lanes, lane)
-      call('ZREM', open, lane)
+      if call('ZREM', open, lane) == 0 then
+        replace_in_line(queue, lane, nil)
+      end
     else
       local at, first = tonumber(call('ZSCORE', lanes, lane)), tonumber(head[2])
       local class = first - first % SPAN
       if at - at % SPAN ~= class then
         at = class + at % SPAN
         call('ZADD', lanes, at, lane)
-        call('ZADD', open, 'XX', at, lane)
+        if call('ZADD', open, 'XX', 'CH', at, lane) == 0 then
+          replace_in_line(queue, lane, at)
+        end
       end
     end
   end
@@ -296,18 +320,22 @@ local function release(id, worker, to, delay, now)
 end
 
 -- Claims are fields of the hash `running:<worker>`: "<token> <id>" -> "<step> <start> <queue>". The start is a time, "-" for
--- an attempt that nobody said has begun, "?" for one that was rescued.
+-- an attempt that nobody said has begun, "?" for one that was rescued. In further lines stand the gates that the job went
+-- through and that want to hear of its end.
 local function id_of(claim)
   return string.match(claim, '^%d+ (.*)$')
 end
 
 -- Padded: one value of more than 64 bytes makes the hash a table; with short ones only, Redis keeps up to 512 of them in a
 -- list, which it searches from the beginning.
-local function claim_value(step, start, queue)
-  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue)
+local function claim_value(step, start, queue, passed)
+  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue) .. (passed and '\n' .. passed or '')
 end
 
 local function parts_of(value)
+  if string.find(value, '\n', 1, true) then
+    return string.match(value, '^(%d+) (%S+) ([^\n]-) *\n(.*)$')
+  end
   return string.match(value, '^(%d+) (%S+) (.-) *$')
 end
 
@@ -405,9 +433,10 @@ local function queues()
 end
 
 -- Put lanes into the index of the open ones, or take them out, after a change of gates, or of what workers know.
--- of_queue, of_task: which lanes; nil for all.
-local function reopen(of_queue, of_task)
+-- of_queue, of_task: which lanes; nil for all. is_anew: they leave the lines that they are in.
+local function reopen(of_queue, of_task, is_anew)
   has_gates, known = nil, {}
+  local has_held = call('EXISTS', P .. 'held') == 1
   for _, queue in ipairs(of_queue and { of_queue } or queues()) do
     local at = 0
     repeat
@@ -415,7 +444,12 @@ local function reopen(of_queue, of_task)
       for i = 1, #lanes, 2 do
         local task = task_of_lane(lanes[i])
         if not of_task or of_task[task] then
+          if has_held and is_anew then
+            replace_in_line(queue, lanes[i], nil)
+          end
           if not is_open(queue, task) then
+            call('ZREM', P .. 'open:' .. queue, lanes[i])
+          elseif has_held and call('HEXISTS', P .. 'held', in_line(queue, lanes[i])) == 1 then
             call('ZREM', P .. 'open:' .. queue, lanes[i])
           elseif call('ZADD', P .. 'open:' .. queue, lanes[i + 1], lanes[i]) == 1 then
             ring(queue, task)

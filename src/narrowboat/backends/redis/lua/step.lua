@@ -3,7 +3,8 @@
 -- end are what makes room.
 -- ARGV: now or "", worker, seq, most claims or "", room or "", numbers of: settlements, starts, reports, wishes; then
 --   settlements: claim ("<token> <id>"), id, seconds since the start, result, rest ("" for a success without more;
---                else MessagePack: [to, outcome, delay, reason, rest of the attempt's JSON, [jobs as `write` takes them]])
+--                else MessagePack: [to, outcome, delay, reason, rest of the attempt's JSON, [jobs as `write` takes them],
+--                what a breaker is told or false, seconds to slow down for])
 --   starts:      claim, id
 --   reports:     claim, id, progress as JSON
 --   wishes:      queue, n, room of one job, set of tasks as MessagePack
@@ -59,6 +60,7 @@ end
 local now = clock(ARGV[1])
 local now_text = text_of(now)
 call('HSET', me, 'seq', seq, 'seen_at', now_text)
+local gates = gates_if_any(now)
 local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
 local n_settled, n_started, n_reports, n_wants =
   tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -158,7 +160,10 @@ for i = settled, started - 1, 5 do
     held[claim] = nil
     gone[#gone + 1] = claim
     local key = P .. 'job:' .. id
-    local _, began, queue = parts_of(value)
+    local _, began, queue, passed = parts_of(value)
+    if passed then
+      gates = gates or gates_at(now)
+    end
     if began == '?' or is_cancelled[id] then
       -- stylua: ignore
       local job = call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
@@ -170,6 +175,10 @@ for i = settled, started - 1, 5 do
       end
     end
     if rest == '' then
+      if passed and string.find(passed, 'breaker:', 1, true) then
+        local lane = call('HMGET', key, 'task', 'lane_key')
+        gates.heed(id, { 'succeeded', 'succeeded', [7] = false, [8] = 0 }, lane[1] or task_of(id), lane[2] or '', 0)
+      end
       began = began == '-' and text_of(now - tonumber(ARGV[i + 2])) or began
       -- stylua: ignore
       if ARGV[i + 3] == '' then
@@ -190,6 +199,13 @@ for i = settled, started - 1, 5 do
         -- stylua: ignore
         local job = type(value) == 'table' and value
           or call('HMGET', key, 'queue', 'started_at', 'cancel', 'holder', 'errors', 'crashes', 'snoozes', 'worker')
+        if end_[8] > 0 then
+          gates = gates or gates_at(now)
+        end
+        if gates then
+          local lane = call('HMGET', key, 'task', 'lane_key')
+          gates.heed(id, end_, lane[1] or task_of(id), lane[2] or '', tonumber(job[7] or 0))
+        end
         settle(id, ARGV[i + 2], ARGV[i + 3], end_, job)
       end
       local jobs, at = end_[6], 1
@@ -198,6 +214,9 @@ for i = settled, started - 1, 5 do
         _, _, at = write(jobs, at, now, now_text, false)
       end
     end
+    if passed then
+      gates.let_go(passed, id)
+    end
   end
 end
 
@@ -205,9 +224,9 @@ for i = started, reports - 1, 2 do
   local claim, id = ARGV[i], ARGV[i + 1]
   if held[claim] and call('HSETNX', P .. 'job:' .. id, 'started_at', now_text) == 1 then
     call('HSET', P .. 'job:' .. id, 'revision', revision())
-    local step, began, queue = parts_of(held[claim])
+    local step, began, queue, passed = parts_of(held[claim])
     if began == '-' then
-      call('HSET', mine, claim, claim_value(step, now_text, queue))
+      call('HSET', mine, claim, claim_value(step, now_text, queue, passed))
     end
     changed[#changed + 1] = id
   end
@@ -235,17 +254,21 @@ local function claim(id, queue, value)
   return row
 end
 
--- Jobs of one lane, of the highest priority there; the lane goes behind all others of its next job's priority.
+-- Jobs of one lane, of the highest priority there, through its gates if it has any; the lane goes behind all others of its next job's
+-- priority.
 -- Returns how many, and the new place of the lane, nil when it is empty.
-local function serve(queue, lane, class, n)
+local function serve(queue, lane, class, n, its_gates)
   local key = P .. 'lane:' .. queue .. ':' .. lane
   local popped = call('ZPOPMIN', key, n)
-  local taken, back, value = 0, {}, claim_value(ARGV[3], '-', queue)
+  local taken, back, value = 0, {}, claim_value(ARGV[3], '-', queue, its_gates and gates.hearing(its_gates))
   local group = { queue, task_of_lane(lane), 100 - class / SPAN }
   for i = 1, #popped, 2 do
     local score = tonumber(popped[i + 1])
     if score < class + SPAN then
       group[#group + 1] = claim(popped[i], queue, value)
+      if its_gates then
+        gates.take(its_gates, popped[i])
+      end
       taken = taken + 1
     else
       back[#back + 1] = popped[i + 1]
@@ -289,10 +312,16 @@ local function meet(queue, tasks, left)
     local lane = table.remove(line, 1)
     local class, n, at = lane[1] - lane[1] % SPAN, 0, nil
     local is_alone = (#line == 0 and not is_cut) or (#line > 0 and line[1][1] >= class + SPAN)
-    if is_open(queue, task_of_lane(lane[2])) then
-      n, at = serve(queue, lane[2], class, math.min(left - taken, is_alone and 1000 or TURN))
-    else -- users who may enqueue can write the index, but not open gates with it
+    local its_gates = gates and gates.of_lane(lane[2])
+    local room = its_gates and gates.room(its_gates) or ALL
+    if not is_open(queue, task_of_lane(lane[2])) then -- who may enqueue can write the index, but not open gates with it
       call('ZREM', P .. 'open:' .. queue, lane[2])
+    elseif room > 0 then
+      n, at = serve(queue, lane[2], class, math.min(left - taken, is_alone and 1000 or TURN, room), its_gates)
+    elseif gates.is_tired() then
+      return taken
+    elseif gates.hold(queue, lane[2], lane[1], its_gates, tasks) then
+      line, is_cut = {}, true
     end
     taken = taken + n
     if at and (not is_cut or (#line > 0 and at < line[#line][1])) then
@@ -311,6 +340,7 @@ if n_wants > 0 then
   flush()
   open_expired(now)
   local promoted = promote(now)
+  local is_cut = gates and gates.look_after()
   local sets, taken, left_room = {}, 0, room or 0
   for w = wants, wants + n_wants * 4 - 1, 4 do
     local n, part = tonumber(ARGV[w + 1]), tonumber(ARGV[w + 2])
@@ -322,26 +352,39 @@ if n_wants > 0 then
       n = math.min(n, math.floor(left_room / part + 1e-9))
     end
     if n > 0 then
+      is_cut = gates and gates.let_through(ARGV[w], sets[w]) or is_cut
       local got = meet(ARGV[w], sets[w], n)
       taken = taken + got
       left_room = left_room - got * part
     end
   end
   put('HSET', mine, running)
-  if promoted == PROMOTE then
+  if promoted == PROMOTE or is_cut then
     more = 1
   end
   for w = wants, wants + n_wants * 4 - 1, 4 do
     if tonumber(ARGV[w + 1]) > 0 then
-      local line = line_up(ARGV[w], sets[w], 1)
-      if line[1] then
+      local lane
+      if gates then
+        more = gates.let_through(ARGV[w], sets[w]) and 1 or more
+        lane = gates.next_open(ARGV[w], sets[w])
+      else
+        lane = line_up(ARGV[w], sets[w], 1)[1]
+      end
+      if lane then
         more = 1
-        ring(ARGV[w], task_of_lane(line[1][2])) -- whoever sleeps may have the rest
+        ring(ARGV[w], task_of_lane(lane[2])) -- whoever sleeps may have the rest
       end
     end
+  end
+  if gates then
+    gates.ring_others()
   end
 end
 put('HDEL', mine, gone) -- after the new ones, so that the hash need not be made anew
 finish()
+if gates then
+  gates.finish()
+end
 call('HSET', me, 'reply', more .. ' ' .. first .. ' ' .. last .. ' ' .. table.concat(refused, ' '))
 return { refused, groups, #cancelled > 0 and call('SMEMBERS', P .. 'cancelling:' .. worker) or cancelled, more }

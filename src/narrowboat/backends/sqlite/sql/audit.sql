@@ -40,3 +40,17 @@ SELECT 'queue ' || queue || ' says that ' || n || ' of its jobs are ' || state |
         SELECT queue, state, n FROM count UNION ALL SELECT queue, state, -count(*) FROM job GROUP BY queue, state)
     GROUP BY queue, state)
 WHERE n <> 0
+UNION ALL
+SELECT scope || ' counts ' || memory ->> 'running' || ' running jobs, which is not so' FROM meter
+WHERE memory ->> 'running' <> (SELECT count(*) FROM job, json_each(job.passed) WHERE state = 'running' AND json_each.value = scope)
+  AND scope LIKE 'limit:%'
+UNION ALL
+SELECT scope || ' waits for ' || memory ->> 'probe' || ', which does not run' FROM meter
+WHERE memory ->> 'probe' NOT IN (SELECT id FROM job WHERE state = 'running') AND memory ->> 'probe' <> ''
+UNION ALL
+SELECT 'job ' || id || ' is ' || state || ' and has gone through ' || passed FROM job WHERE passed IS NOT NULL AND state <> 'running'
+UNION ALL
+SELECT 'lane ' || id || ' waits before ' || held || ', which nothing will open' FROM lane
+WHERE priority IS NOT NULL AND held IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM meter WHERE scope = held AND (opens_at IS NOT NULL OR memory ->> 'running' > 0 OR memory ->> 'probe' <> ''
+                                                OR memory ->> 'until' > 0))

@@ -14,9 +14,12 @@ CREATE TABLE lane (
     turn INTEGER NOT NULL DEFAULT 0,     -- lanes of one priority are served by this, lowest first
     shut INTEGER NOT NULL DEFAULT 0,     -- a gate is shut
     known INTEGER NOT NULL DEFAULT 0,    -- a worker has published its task and not left
+    held TEXT,                           -- the gate of a control that lets nothing through, in whose line it stands
     UNIQUE (queue, task, lane_key)
 );
-CREATE INDEX lane_open ON lane (queue, priority DESC, turn) WHERE priority IS NOT NULL AND shut = 0 AND known = 1;
+CREATE INDEX lane_open ON lane (queue, priority DESC, turn) WHERE priority IS NOT NULL AND shut = 0 AND known = 1 AND held IS NULL;
+CREATE INDEX lane_held ON lane (held, priority DESC, turn) WHERE held IS NOT NULL;
+CREATE INDEX lane_task ON lane (task) WHERE held IS NOT NULL;
 
 CREATE TABLE job (
     ord INTEGER PRIMARY KEY,             -- order of arrival
@@ -39,6 +42,7 @@ CREATE TABLE job (
     ran_by TEXT NOT NULL DEFAULT '',     -- who ran the latest attempt: another one, after a rescue
     token INTEGER NOT NULL DEFAULT 0,    -- of the latest claim
     step INTEGER NOT NULL DEFAULT 0,     -- the worker's step that made the claim
+    passed TEXT,                         -- gates that want to hear of its end, JSON; NULL for none
     cancel TEXT,                         -- the reason, once a cancel of a running job was asked for
     key TEXT,
     progress TEXT,
@@ -76,6 +80,13 @@ CREATE TABLE attempt (
 
 CREATE TABLE key (task TEXT NOT NULL, key TEXT NOT NULL, ord INTEGER NOT NULL, PRIMARY KEY (task, key)) WITHOUT ROWID;
 CREATE TABLE gate (scope TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL, until REAL, since REAL NOT NULL);
+
+-- What a gate of a control remembers (core/controls.py). opens_at: when the line before it is to be looked after.
+CREATE TABLE meter (scope TEXT PRIMARY KEY, memory TEXT NOT NULL, opens_at REAL, is_open INTEGER NOT NULL, idle_at REAL NOT NULL);
+CREATE INDEX meter_due ON meter (opens_at) WHERE opens_at IS NOT NULL;
+CREATE INDEX meter_open ON meter (scope) WHERE is_open = 1;
+CREATE INDEX meter_idle ON meter (idle_at);
+CREATE TABLE control (task TEXT PRIMARY KEY, controls TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE worker (
     id TEXT PRIMARY KEY,

@@ -1,8 +1,9 @@
--- claim(worker, worker_id, step, queue, tasks, most): claim at most so many jobs of these tasks, none of which is gated;
--- returns how many. Best rank first, then lanes in turn, 16 jobs a turn, oldest first. Waits for nobody: what others
--- are claiming is passed over.
+-- claim(worker, worker_id, step, queue, tasks, most, has_gates, at): claim at most so many jobs of these tasks, none of
+-- which is paused; returns how many. Best rank first, then lanes in turn, 16 jobs a turn, oldest first. Waits for nobody:
+-- what others are claiming is passed over. has_gates: some tasks have controls, whose gates may hold lanes on the way.
 CREATE OR REPLACE FUNCTION narrowboat.claim(
-    p_worker integer, p_worker_id text, p_step bigint, p_queue text, p_tasks text[], p_most integer
+    p_worker integer, p_worker_id text, p_step bigint, p_queue text, p_tasks text[], p_most integer,
+    p_has_gates boolean, p_at double precision
 ) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -18,22 +19,38 @@ DECLARE
     newest bigint;
     head smallint;
     is_sure boolean;
+    room integer;
+    heard text[];
+    rounds integer := 0;
 BEGIN
-    WHILE missing > 0 LOOP
+    WHILE missing > 0 AND cardinality(passed) < 200 LOOP
         -- Lanes of the best rank are served in turn before it is looked again whose turn it is.
         IF nth > cardinality(lanes) OR ranks[nth] > ranks[1] THEN
             SELECT array_agg(id), array_agg(rank) INTO lanes, ranks FROM (
                 SELECT id, rank FROM narrowboat.lane
-                WHERE queue = p_queue AND rank IS NOT NULL AND task = ANY (p_tasks) AND id <> ALL (passed)
+                WHERE queue = p_queue AND rank IS NOT NULL AND held IS NULL AND task = ANY (p_tasks) AND id <> ALL (passed)
                 ORDER BY queue, rank, turn LIMIT 2 + missing / 16
             ) AS best;
-            EXIT WHEN lanes IS NULL;
+            IF lanes IS NULL THEN  -- those that have come back may be of other tasks: then the next ones do
+                EXIT WHEN NOT p_has_gates OR rounds = 50 OR NOT narrowboat.look_after(p_at);
+                rounds := rounds + 1;
+                lanes := '{}';
+                CONTINUE;
+            END IF;
             nth := 1;
         END IF;
         n := CASE WHEN nth = 1 AND (lanes[2] IS NULL OR ranks[2] > ranks[1]) THEN missing ELSE least(missing, 16) END;
         a_lane := lanes[nth];
         best := ranks[nth];
         nth := nth + 1;
+        IF p_has_gates THEN
+            SELECT g.room, g.heard INTO room, heard FROM narrowboat.through_gates(a_lane, p_at) AS g;
+            IF room <= 0 THEN
+                passed := passed || a_lane;
+                CONTINUE;
+            END IF;
+            n := least(n, room);
+        END IF;
         is_sure := true;
         LOOP
             WITH picked AS MATERIALIZED (
@@ -43,9 +60,10 @@ BEGIN
                 DELETE FROM narrowboat.queued AS q USING picked WHERE q.ord = picked.ord
                 RETURNING q.ord, q.revision, q.errors, q.crashes, q.snoozes, q.queue
             ), held AS (
-                INSERT INTO narrowboat.running (ord, token, step, worker, revision, errors, crashes, snoozes, id, queue, ran_by)
+                INSERT INTO narrowboat.running (ord, token, step, worker, revision, errors, crashes, snoozes, id, queue, ran_by,
+                                                passed)
                 SELECT ord, nextval('narrowboat.token'), p_step, p_worker, revision + 1, errors, crashes, snoozes, id,
-                       queue, p_worker_id
+                       queue, p_worker_id, heard
                 FROM (SELECT gone.*, job.id FROM gone JOIN narrowboat.job ON job.ord = gone.ord ORDER BY gone.ord) AS ordered
                 RETURNING ord
             )
@@ -66,13 +84,17 @@ BEGIN
             CONTINUE;
         END IF;
         missing := missing - taken;
+        IF room > 0 THEN
+            PERFORM narrowboat.went_through(a_lane, taken, newest, p_at);
+        END IF;
         IF taken < n OR NOT EXISTS (SELECT FROM narrowboat.queued
                                     WHERE lane = a_lane AND rank = best AND ord > newest) THEN
             PERFORM narrowboat.look_at_head(a_lane);
         END IF;
         -- Its turn is over, which matters only beside other lanes; whoever holds the row is giving it another turn anyway.
-        IF cardinality(lanes) > 1
-           OR EXISTS (SELECT FROM narrowboat.lane WHERE queue = p_queue AND rank IS NOT NULL AND id <> a_lane) THEN
+        IF p_has_gates OR cardinality(lanes) > 1
+           OR EXISTS (SELECT FROM narrowboat.lane
+                      WHERE queue = p_queue AND rank IS NOT NULL AND held IS NULL AND id <> a_lane) THEN
             PERFORM FROM narrowboat.lane WHERE id = a_lane FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND THEN
                 UPDATE narrowboat.lane SET turn = nextval('narrowboat.turn') WHERE id = a_lane;

@@ -5,9 +5,18 @@ LANGUAGE plpgsql AS $$
 DECLARE
     lanes integer[];
     ranks smallint[];
+    gone_ids text[];
+    scopes text[];
+    rings text[];
 BEGIN
     IF p_ords IS NULL THEN
         RETURN NULL;
+    END IF;
+    SELECT array_agg(DISTINCT id), array_agg(scope) INTO gone_ids, scopes
+    FROM narrowboat.running CROSS JOIN LATERAL unnest(passed) AS scope WHERE ord = ANY (p_ords);
+    IF scopes IS NOT NULL THEN
+        PERFORM narrowboat.lock_meters(scopes);
+        rings := narrowboat.let_go(scopes, gone_ids);
     END IF;
     WITH gone AS (
         DELETE FROM narrowboat.running WHERE ord = ANY (p_ords) RETURNING *
@@ -26,5 +35,5 @@ BEGIN
         SELECT queue, -count(*), count(*) FILTER (WHERE cancel IS NULL), count(cancel) FROM moved GROUP BY queue
     )
     SELECT array_agg(lane ORDER BY ord), array_agg(rank ORDER BY ord) INTO lanes, ranks FROM moved WHERE cancel IS NULL;
-    RETURN CASE WHEN lanes IS NOT NULL THEN narrowboat.line_up(lanes, ranks) END;
+    RETURN rings || CASE WHEN lanes IS NOT NULL THEN narrowboat.line_up(lanes, ranks) END;
 END $$;

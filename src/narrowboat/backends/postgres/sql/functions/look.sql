@@ -22,7 +22,8 @@ BEGIN
     has_work := false;
     FOR want IN SELECT * FROM json_to_recordset(p_wants) AS w (queue text, tasks text[], n integer) LOOP
         next_in := least(next_in, (SELECT min(due_at) FROM narrowboat.scheduled WHERE queue = want.queue) - at,
-                         (SELECT min(until) FROM narrowboat.gate WHERE until > at) - at);
+                         (SELECT min(until) FROM narrowboat.gate WHERE until > at) - at,
+                         (SELECT min(opens_at) FROM narrowboat.meter WHERE opens_at IS NOT NULL) - at);
         has_work := has_work OR (want.n > 0 AND narrowboat.ready(want.queue, want.tasks, at));
     END LOOP;
     has_work := has_work OR coalesce(next_in <= 0, false);

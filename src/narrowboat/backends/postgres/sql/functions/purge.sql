@@ -1,5 +1,6 @@
 -- purge(keep_s, keep_max, dead_s, dead_max, limit, now): delete finished records past their retention, oldest first, at
--- most so many; returns how many. What others hold is left for the next time.
+-- most so many; returns how many. What others hold is left for the next time. What gates remember goes, too, when it does
+-- not matter any more.
 CREATE OR REPLACE FUNCTION narrowboat.purge(
     p_keep_s double precision, p_keep_max bigint, p_dead_s double precision, p_dead_max bigint, p_limit integer,
     p_now double precision
@@ -12,6 +13,7 @@ DECLARE
     ords bigint[];
     kept bigint[];
     gone integer := 0;
+    idle text[];
 BEGIN
     PERFORM narrowboat.fold_tally();
     FOR one IN SELECT queue, sum(succeeded + cancelled) AS done, sum(dead) AS dead FROM narrowboat.tally GROUP BY queue
@@ -53,5 +55,14 @@ BEGIN
             gone := gone + cardinality(ords);
         END LOOP;
     END LOOP;
+    SELECT array_agg(scope) INTO idle FROM (
+        SELECT scope FROM narrowboat.meter
+        WHERE full_at <= at AND opens_at IS NULL AND running = 0 AND until = 0 AND failures = '{}' AND history = '{}'
+          AND override IS NULL
+        ORDER BY full_at LIMIT p_limit) AS first
+    WHERE narrowboat.try_meters(ARRAY[scope]);
+    DELETE FROM narrowboat.meter
+    WHERE scope = ANY (idle) AND full_at <= at AND opens_at IS NULL AND running = 0 AND until = 0 AND failures = '{}'
+      AND history = '{}' AND override IS NULL;
     RETURN gone;
 END $$;

@@ -6,9 +6,9 @@ DECLARE
 BEGIN
     RETURN tasks IS NOT NULL AND (
         EXISTS (SELECT FROM narrowboat.lane
-                WHERE lane.queue = p_queue AND lane.rank IS NOT NULL AND lane.task = ANY (tasks)
+                WHERE lane.queue = p_queue AND lane.rank IS NOT NULL AND lane.held IS NULL AND lane.task = ANY (tasks)
                   AND EXISTS (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id))
         OR EXISTS (SELECT FROM narrowboat.opening JOIN narrowboat.lane ON lane.id = opening.lane
-                   WHERE opening.queue = p_queue AND lane.task = ANY (tasks)
+                   WHERE opening.queue = p_queue AND lane.held IS NULL AND lane.task = ANY (tasks)
                      AND EXISTS (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id)));
 END $$;

@@ -21,7 +21,13 @@ BEGIN
         FROM narrowboat.lane CROSS JOIN LATERAL (
             SELECT q.lane, q.rank, q.queued_at FROM narrowboat.queued AS q WHERE q.lane = lane.id
             ORDER BY q.lane, q.rank, q.ord LIMIT 1) AS head
-        WHERE lane.rank IS NOT NULL
+        WHERE lane.rank IS NOT NULL AND lane.held IS NULL
+        UNION ALL
+        SELECT lane.queue, head.lane, head.rank, head.queued_at
+        FROM narrowboat.lane CROSS JOIN LATERAL (
+            SELECT q.lane, q.rank, q.queued_at FROM narrowboat.queued AS q WHERE q.lane = lane.id
+            ORDER BY q.lane, q.rank, q.ord LIMIT 1) AS head
+        WHERE lane.rank IS NOT NULL AND lane.held IS NOT NULL
         UNION ALL
         SELECT opening.queue, head.lane, head.rank, head.queued_at
         FROM narrowboat.opening CROSS JOIN LATERAL (

@@ -1,6 +1,6 @@
 -- step(worker, seq, parts, started, progress, wants, most, room, now): one round trip of a worker; see Backend.step.
--- parts: a JSON array of {"settled": [...], "carried": {"queues", "tasks", "lane_keys", "jobs", "is_keyed"} or none}, in
--- order; carried jobs are written if the settlement was made whose token is their `of`. started, progress: of claims,
+-- parts: a JSON array of {"settled": [...], "carried": {"queues", "tasks", "lane_keys", "jobs", "is_keyed"} or none, "slows"}, in
+-- order; carried jobs are written if the settlement was made whose token is their `of`. slows: a service asked to slow down. started, progress: of claims,
 -- JSON arrays of {"id", "token", "progress"}. wants: a JSON array of {"queue", "tasks", "n", "room"}.
 -- Returns a row for each claim, in the order of their tokens, and a last one, without an id, for the rest of the answer;
 -- rings: the queues whose sleepers should be told. Raises NB001 for a worker that is not known.
@@ -20,6 +20,7 @@ DECLARE
     at double precision := narrowboat.clock(p_now);
     me record;
     part record;
+    spared bigint[];
     want record;
     ended record;
     carried record;
@@ -32,7 +33,9 @@ DECLARE
     claimed integer := 0;
     room double precision := coalesce(p_room, 0);
 BEGIN
-    SELECT w.n, w.seq, w.refused, w.more INTO me FROM narrowboat.worker AS w WHERE w.id = p_worker FOR NO KEY UPDATE;
+    SELECT w.n, w.seq, w.refused, w.more,
+           EXISTS (SELECT FROM narrowboat.control) OR EXISTS (SELECT FROM narrowboat.meter) AS has_gates
+    INTO me FROM narrowboat.worker AS w WHERE w.id = p_worker FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'worker % is not known', p_worker USING ERRCODE = 'NB001';
     ELSIF p_seq < me.seq THEN  -- a late copy: its sender has had the answer and moved on
@@ -44,13 +47,26 @@ BEGIN
         turned_away := me.refused;
         has_more := me.more;
     ELSE
+        IF me.has_gates THEN
+            PERFORM narrowboat.lock_gates(me.n, p_parts, p_wants);
+        END IF;
         IF p_progress IS NOT NULL THEN
             UPDATE narrowboat.running AS r SET progress = p.progress, revision = r.revision + 1
             FROM json_to_recordset(p_progress) AS p (id text, token bigint, progress text)
             WHERE r.worker = me.n AND r.token = p.token AND r.id = p.id;
         END IF;
-        FOR part IN SELECT * FROM json_to_recordset(p_parts) AS p (settled json, carried json) LOOP
+        FOR part IN SELECT * FROM json_to_recordset(p_parts) AS p (settled json, carried json, slows boolean) LOOP
+            IF part.slows THEN
+                PERFORM narrowboat.slow_tasks(me.n, part.settled, at);
+            END IF;
+            IF me.has_gates THEN
+                SELECT h.settled, h.spared, told || h.rings INTO part.settled, spared, told
+                FROM narrowboat.heed(me.n, part.settled, at) AS h;
+            END IF;
             SELECT * INTO ended FROM narrowboat.settle(me.n, part.settled, at);
+            IF spared IS NOT NULL THEN  -- nobody is told of an end that is none
+                ended.ended := ARRAY(SELECT token FROM unnest(ended.ended) AS token WHERE token <> ALL (spared));
+            END IF;
             turned_away := turned_away || ended.refused;
             IF ended.lanes IS NOT NULL THEN
                 told := told || narrowboat.line_up(ended.lanes, ended.ranks);
@@ -75,6 +91,9 @@ BEGIN
             has_more := promoted.n = 200;
             PERFORM narrowboat.fold((SELECT array_agg(w.queue)
                                      FROM json_to_recordset(p_wants) AS w (queue text)));
+            IF me.has_gates THEN
+                PERFORM narrowboat.look_after(at);
+            END IF;
             FOR want IN SELECT * FROM json_to_recordset(p_wants)
                         AS w (queue text, tasks text[], n integer, room double precision) LOOP
                 n := least(want.n, p_most - claimed);
@@ -83,14 +102,15 @@ BEGIN
                 END IF;
                 tasks := narrowboat.open_tasks(want.queue, want.tasks, at);
                 IF n > 0 AND tasks IS NOT NULL THEN
-                    n := narrowboat.claim(me.n, p_worker, p_seq, want.queue, tasks, n);
+                    n := narrowboat.claim(me.n, p_worker, p_seq, want.queue, tasks, n, me.has_gates, at);
                     claimed := claimed + n;
                     room := room - n * want.room;
                 END IF;
             END LOOP;
             FOR want IN SELECT * FROM json_to_recordset(p_wants) AS w (queue text, tasks text[], n integer) LOOP
                 EXIT WHEN has_more;
-                has_more := want.n > 0 AND narrowboat.ready(want.queue, want.tasks, at);
+                has_more := want.n > 0 AND CASE WHEN me.has_gates THEN narrowboat.more(want.queue, want.tasks, at)
+                                                ELSE narrowboat.ready(want.queue, want.tasks, at) END;
             END LOOP;
         END IF;
         UPDATE narrowboat.worker AS w SET seq = p_seq, refused = turned_away, more = has_more, seen_at = at

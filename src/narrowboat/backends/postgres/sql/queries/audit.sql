@@ -44,3 +44,15 @@ FROM (
     FROM narrowboat.tally GROUP BY queue
 ) AS said FULL JOIN (SELECT queue, state, count(*) AS n FROM state GROUP BY queue, state) AS has USING (queue, state)
 WHERE coalesce(said.n, 0) <> coalesce(has.n, 0)
+UNION ALL
+SELECT scope || ' counts ' || meter.running || ' running jobs, and ' || coalesce(has.n, 0) || ' have gone through it'
+FROM (SELECT scope, count(*) AS n FROM narrowboat.running CROSS JOIN LATERAL unnest(passed) AS scope GROUP BY scope) AS has
+FULL JOIN narrowboat.meter USING (scope)
+WHERE scope LIKE 'limit:%%' AND coalesce(meter.running, 0) <> coalesce(has.n, 0)
+UNION ALL
+SELECT scope || ' waits for ' || probe || ', which does not run' FROM narrowboat.meter
+WHERE probe <> '' AND probe NOT IN (SELECT id FROM narrowboat.running)
+UNION ALL
+SELECT 'lane ' || lane.id || ' waits before ' || lane.held || ', which nothing will open' FROM narrowboat.lane
+WHERE lane.held IS NOT NULL AND EXISTS (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id) AND NOT EXISTS (
+    SELECT FROM narrowboat.meter WHERE scope = lane.held AND (opens_at IS NOT NULL OR running > 0 OR until <> 0))

@@ -1,0 +1,73 @@
+"""Jobs that a person queues again: which they are, and with which arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from ..backends.base import Backend, Filter
+from ..core import codec
+from ..core.errors import BadArguments, ConfigError
+from ..core.job import JobSummary
+from ..core.states import State
+from ..core.task import TaskSpec
+
+RETRIED = frozenset({State.DEAD, State.CANCELLED})
+PAGE = 500
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are meant. error: a pattern for the reason that they ended with, such as "Timeout*"."""
+
+    states: frozenset[State] = frozenset({State.DEAD})
+    task: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.states or not self.states <= RETRIED:
+            raise ConfigError("only dead and cancelled jobs can be queued again")
+
+    def covers(self, job: JobSummary) -> bool:
+        """Whether the pattern fits."""
+        return self.error is None or fnmatchcase(job.reason, self.error) or fnmatchcase(job.reason, f"{self.error}:*")
+
+
+def jobs_of(backend: Backend, which: Which) -> Iterator[JobSummary]:
+    """Those jobs, newest first, as they are while this goes on."""
+    wanted = Filter(states=which.states, task=which.task, queue=which.queue, tag=which.tag)
+    after: str | None = None
+    while True:
+        page = backend.find(wanted, after, PAGE)
+        yield from filter(which.covers, page.jobs)
+        after = page.next
+        if after is None:
+            return
+
+
+def counted(jobs: Iterator[JobSummary]) -> Counter[tuple[str, str, str]]:
+    """How many of each (task, state, kind of error)."""
+    return Counter((job.task, job.state, job.reason.partition(":")[0][:60]) for job in jobs)
+
+
+def changed(args: bytes, changes: Mapping[str, Any], spec: TaskSpec | None, task: str) -> bytes:
+    """The arguments of a job with some of them changed, as they are written. Their types are checked when it runs.
+
+    Raises BadArguments for a name that the task does not take, or on which its line depends.
+    """
+    if spec is not None and not spec.takes_any_names:
+        known = [parameter.name for parameter in spec.parameters]
+        unknown = sorted(changes.keys() - set(known))
+        if unknown:
+            raise BadArguments(f"{task}: takes no {', '.join(unknown)}; it takes {', '.join(known) or 'nothing'}")
+    fixed = [name for name in changes if spec is not None and f"{{{name}}}" in spec.controls.per]
+    if fixed:
+        raise BadArguments(f"{task}: there is a line for each {fixed[0]}, so that cannot change; enqueue a new job")
+    data = codec.encode({**codec.decode(args), **changes})
+    codec.refuse_large(data, f"arguments of {task}")
+    return data

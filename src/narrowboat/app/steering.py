@@ -1,0 +1,140 @@
+"""Controls as people see and steer them: which there are, how they stand, other numbers for a while."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import msgspec
+
+from ..backends.base import Backend
+from ..core.controls import (
+    BreakerSpec,
+    Control,
+    Gated,
+    Limit,
+    LimitSpec,
+    Meter,
+    Rate,
+    RateSpec,
+    kind_of,
+)
+from ..core.errors import ConfigError
+from ..core.job import Job
+from ..core.moments import in_short
+from ..core.task import TaskSpec
+from ..core.units import in_words, many
+
+KINDS = ("rate", "limit", "breaker")
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A control, how it stands, and which tasks go through it.
+
+    scope: "rate:mailgun"; with a template, such as "limit:tenant:{tenant}", it stands for one of each value, and has no
+    meter. is_adjusted: a person's numbers hold instead of the declared ones.
+    """
+
+    scope: str
+    control: Control
+    tasks: tuple[str, ...]
+    is_adjusted: bool = False
+    meter: Meter | None = None
+
+    @property
+    def numbers(self) -> str:
+        """For people."""
+        return self.control.words()
+
+    def state(self, now: float) -> str:
+        """For people."""
+        if self.meter is None:
+            return "one for each value"
+        return state_of(self.control, self.meter, now)
+
+
+def controls(backend: Backend) -> list[Shown]:
+    """Those of all tasks that workers have published, by scope."""
+    tasks: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, Control] = {}
+    for name, spec in sorted(backend.published().items()):
+        for control in spec.controls:
+            scope = f"{kind_of(control)}:{control.key}"
+            found[scope] = control
+            tasks[scope].append(name)
+    meters = backend.meters([scope for scope in found if "{" not in scope])
+    return [_shown(scope, found[scope], tuple(tasks[scope]), meters.get(scope)) for scope in sorted(found)]
+
+
+def _shown(scope: str, control: Control, tasks: tuple[str, ...], meter: Meter | None) -> Shown:
+    override = meter.override if meter else None
+    return Shown(scope=scope, control=override or control, tasks=tasks, is_adjusted=override is not None, meter=meter)
+
+
+def adjust(backend: Backend, scope: str, numbers: str | int | Rate | Limit | None) -> Control | None:
+    """Put other numbers in place of the declared ones, until they are taken back with None.
+
+    scope: "rate:<key>" with numbers such as "50/m", or a Rate; "limit:<key>" with a number, or a Limit. Raises
+    ConfigError.
+    """
+    kind, _, key = scope.partition(":")
+    if kind not in KINDS or not key:
+        raise ConfigError(f"{scope!r} is no control; one is named like rate:mailgun, limit:db or breaker:smtp")
+    if kind == "breaker" and numbers is not None:
+        raise ConfigError(f"{scope}: a breaker has no numbers to set; pause and resume it instead")
+    control: Control | None = None
+    if kind == "rate" and numbers is not None:
+        rate = numbers if isinstance(numbers, Rate) else Rate(str(numbers))
+        control = msgspec.structs.replace(rate.spec(key), key=key)
+    elif kind == "limit" and numbers is not None:
+        if not isinstance(numbers, int | Limit) and not str(numbers).isdigit():
+            raise ConfigError(f"{scope}: a limit is a number of jobs, not {numbers!r}")
+        limit = numbers if isinstance(numbers, Limit) else Limit(int(str(numbers)))
+        control = msgspec.structs.replace(limit.spec(key), key=key)
+    backend.adjust(scope, control)
+    return control
+
+
+def gates_of(job: Job, spec: TaskSpec | None, meters: Mapping[str, Meter]) -> list[Gated]:
+    """The gates that a job goes through, with the numbers that hold."""
+    gates = [] if spec is None else spec.controls.gates(job.lane_key)
+    return [Gated(scope, meters[scope].override or control) for scope, control in gates]
+
+
+def read_gates(backend: Backend, job: Job) -> list[tuple[Gated, Meter]]:
+    """The gates that a job goes through, and what they remember."""
+    spec = backend.published([job.task]).get(job.task)
+    scopes = [] if spec is None else [gated.scope for gated in spec.controls.gates(job.lane_key)]
+    meters = backend.meters(scopes) if scopes else {}
+    return [(gated, meters[gated.scope]) for gated in gates_of(job, spec, meters)]
+
+
+def opens_at(backend: Backend, job: Job, now: float) -> float:
+    """When time alone lets a job that waits through its gates: `now` if nothing holds it, NEVER if time does not."""
+    shut = [(gated, meter) for gated, meter in read_gates(backend, job) if not gated.control.room(meter, now)]
+    return max((gated.control.opens_at(meter) for gated, meter in shut), default=now)
+
+
+def state_of(control: Control, meter: Meter, now: float) -> str:
+    """How a control stands, for people."""
+    match control:
+        case LimitSpec():
+            return f"{meter.running} of {control.most} running"
+        case RateSpec():
+            room = control.room(meter, now)
+            return f"{room} may begin now" if room else f"the next in {in_words(control.opens_at(meter) - now)}"
+        case BreakerSpec():
+            return _breaker(meter, now)
+
+
+def _breaker(meter: Meter, now: float) -> str:
+    if not meter.until:
+        return "closed" + (f", {many(len(meter.failures), 'failure')} lately" if meter.failures else "")
+    why = f": {meter.reason}" if meter.reason else ""
+    if meter.probe:
+        return f"open, {meter.probe} tries now{why}"
+    if meter.until >= now + 10 * 366 * 86_400:
+        return f"open until a person closes it{why}"
+    left_s = meter.until - now
+    when = "next" if left_s <= 0 else f"in {in_words(left_s)}" if left_s < 60 else in_short(meter.until, now)
+    return f"open, one job tries {when}{why}"

@@ -1,0 +1,2 @@
+-- See functions/adjust.sql.
+SELECT narrowboat.adjust(%(scope)s, %(override)s)

@@ -1,0 +1,2 @@
+-- The key of a lane.
+SELECT lane_key FROM lane WHERE id = :lane

@@ -1,0 +1,219 @@
+"""Services that fail or cannot keep up, with real workers, SMTP and HTTP: every job ends, once, in its time."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from narrowboat import App
+from narrowboat.core.states import State
+from tests.support import postgres_server
+from tests.support.processes import running_worker, wait_for
+from tests.support.servers import free_port, shared_redis
+
+MAILS, CALLS, PER_S, WORKERS = 2000, 200, 20, 4
+
+
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'mailroom.db'}"
+    elif request.param == "redis":
+        yield shared_redis().namespace()
+    else:
+        postgres_server.require()
+        server, schema = postgres_server.shared_server(), postgres_server.new_schema()
+        yield f"{server.url}&schema={schema}"
+        postgres_server.drop(server, [schema])
+
+
+@pytest.fixture
+def room(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    shutil.copy(Path(__file__).with_name("mailroom.py"), tmp_path / "mailroom.py")
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("NARROWBOAT_URL", url)
+    spec = importlib.util.spec_from_file_location("mailroom", tmp_path / "mailroom.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mailroom"] = module
+    spec.loader.exec_module(module)
+    yield module
+    assert module.app.backend.audit() == []
+    module.app.close()
+    del sys.modules["mailroom"]
+
+
+class MailServer:
+    """A real one, which can be killed and started again on its port."""
+
+    def __init__(self, ledger: Path) -> None:
+        self.port, self._ledger = free_port(), ledger
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def letters(self) -> Counter[str]:
+        return Counter(self._ledger.read_text().splitlines()) if self._ledger.exists() else Counter()
+
+    def start(self) -> None:
+        script = Path(__file__).with_name("mail_server.py")
+        self._process = subprocess.Popen([sys.executable, script, str(self.port), self._ledger])
+        wait_for("the mail server", self._answers)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            return connection.recv(3) == b"220"
+        return False
+
+
+def jobs_by_state(app: App, ids: list[str]) -> Counter[str]:
+    found = [job for start in range(0, len(ids), 500) for job in app.backend.get(ids[start : start + 500])]
+    return Counter(str(job.state) for job in found if job is not None)
+
+
+def test_mails_wait_while_the_mail_server_is_down_and_none_wastes_an_attempt(
+    room: ModuleType, url: str, tmp_path: Path
+) -> None:
+    server, app = MailServer(tmp_path / "letters"), room.app
+    server.start()
+    handles = app.enqueue_many([room.mail.job(n, server.port) for n in range(MAILS)])
+    ids = [handle.id for handle in handles]
+
+    def breaker() -> Any:
+        return app.backend.meters(["breaker:smtp"])["breaker:smtp"]
+
+    def probes() -> int:
+        return sum(what == "probe failed" for _, what in breaker().history)
+
+    try:
+        with running_worker("mailroom:app", url, tmp_path, "-n", "4"):
+            wait_for("the first letters", lambda: len(server.letters()) > MAILS / 5, 60)
+            server.kill()
+            wait_for("the breaker to open, and two tries in vain", lambda: probes() >= 2, 30)
+            [held] = [gate for gate in app.backend.gates() if gate.kind == "breaker"]
+            assert "refused" in held.reason or "closed" in held.reason or "reset" in held.reason
+            server.start()
+            wait_for("every mail", lambda: jobs_by_state(app, ids) == {"succeeded": MAILS}, 120)
+    finally:
+        server.kill()
+    records = [job for start in range(0, MAILS, 500) for job in app.backend.get(ids[start : start + 500])]
+    openings = sum(what == "opened" for _, what in breaker().history)
+    charged, spared = sum(job.errors for job in records), sum(job.snoozes for job in records)
+    doubles = server.letters().total() - MAILS
+    print(f"{openings} openings, {charged} attempts charged, {spared} spared, {doubles} letters twice")
+    assert set(server.letters()) == {str(n) for n in range(MAILS)}
+    assert openings >= 1
+    assert charged <= room.FAILURES * openings + room.FAILURES - 1
+    assert spared >= 2
+    assert doubles <= 4 * (openings + 1), "only where a reply was lost after DATA"
+    assert all(job.crashes == 0 for job in records)
+
+
+class Api(ThreadingHTTPServer):
+    """Takes PER_S requests a second from a bucket that holds as many, and answers the others with 429."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.refused: list[float] = []
+        self._tokens, self._at, self._lock = float(PER_S), time.monotonic(), threading.Lock()
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    def take(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            self._tokens, self._at = min(float(PER_S), self._tokens + (now - self._at) * PER_S), now
+            is_taken = self._tokens >= 1
+            self._tokens -= is_taken
+            (self.taken if is_taken else self.refused).append(now)
+            return is_taken
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Api  # type: ignore[assignment]
+
+    def do_GET(self) -> None:
+        is_taken, body = self.server.take(), self.path[1:].encode()
+        self.send_response(200 if is_taken else 429)
+        if not is_taken:
+            self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Api]:
+    api = Api()
+    threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield api
+    finally:
+        api.shutdown()
+        api.server_close()
+
+
+def test_four_workers_ask_a_service_no_faster_than_it_can_answer(room: ModuleType, url: str, tmp_path: Path) -> None:
+    app = room.app
+    with contextlib.ExitStack() as stack:
+        api = stack.enter_context(serving())
+        for _ in range(WORKERS):
+            stack.enter_context(running_worker("mailroom:app", url, tmp_path, "-n", "1"))
+        ids = [handle.id for handle in app.enqueue_many([room.call.job(n, api.server_port) for n in range(CALLS)])]
+        wait_for("every call", lambda: jobs_by_state(app, ids) == {"succeeded": CALLS}, 60)
+    took, ideal = api.taken[-1] - api.taken[0], CALLS / PER_S
+    print(f"{took:.2f} s, ideal {ideal:.2f} s; refused {len(api.refused)}")
+    assert api.refused, "it was not asked too often at first: then this shows nothing"
+    calm = api.refused[0] + 1.0
+    assert max(api.refused) < calm, "it was asked too often again"
+    later = [at for at in api.taken if at >= calm]
+    busiest = max(sum(start <= at < start + 1.0 for at in later) for start in later)
+    assert busiest <= PER_S + WORKERS, "in any second after the first answers; each may be late with one request"
+    assert took <= ideal * 1.15
+    records = [job for start in range(0, CALLS, 500) for job in app.backend.get(ids[start : start + 500])]
+    assert all(job.state is State.SUCCEEDED and job.errors == 0 for job in records)
+
+
+def test_a_limit_holds_while_workers_are_killed(room: ModuleType, url: str, tmp_path: Path) -> None:
+    app, folder = room.app, tmp_path / "press"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    ids = [handle.id for handle in app.enqueue_many([room.press.job(str(folder), 0.02) for _ in range(150)])]
+
+    def done() -> int:
+        return jobs_by_state(app, ids)["succeeded"]
+
+    def running() -> int:
+        return app.backend.meters(["limit:press"])["limit:press"].running
+
+    with running_worker("mailroom:app", url, tmp_path, "-n", "3"):
+        for so_far in (20, 50, 80):
+            with running_worker("mailroom:app", url, tmp_path, "-n", "3") as victim:
+                wait_for("some jobs", lambda n=so_far: done() >= n, 60)
+                assert running() <= 2
+                victim.process.kill()
+                victim.process.wait(10)
+        wait_for("every job", lambda: done() == len(ids), 60)
+    assert running() == 0
