@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from .core.queue import Queue as Queue
     from .core.retry import Backoff as Backoff
     from .core.retry import Retry as Retry
+    from .core.schedule import Schedule as Schedule
     from .core.states import State as State
 
 _HOMES = {
@@ -124,6 +125,7 @@ _HOMES = {
     "core.outcome": ("DeadJob",),
     "core.queue": ("Queue",),
     "core.retry": ("Backoff", "Retry"),
+    "core.schedule": ("Schedule",),
     "core.states": ("State",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -19,7 +19,15 @@ from .servers import program
 PORT = 6432  # of the name of its socket
 WHERE = "/usr/sbin"  # Debian's, which is not in the path of ordinary users
 # Consecutive transactions of one client meet as many sessions of the server as can be.
-HARSH = {"pool_mode": "transaction", "default_pool_size": "5", "server_round_robin": "1", "max_client_conn": "1000"}
+# Sessions do not live long: one that makes the schemas of hundreds of tests gets slow and large, as each function is
+# compared with all plans that it keeps.
+HARSH = {
+    "pool_mode": "transaction",
+    "default_pool_size": "5",
+    "server_round_robin": "1",
+    "max_client_conn": "1000",
+    "server_lifetime": "10",
+}
 
 
 class PgBouncer:

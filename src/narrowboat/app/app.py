@@ -39,6 +39,7 @@ from ..core.outcome import DeadJob
 from ..core.queue import Queue
 from ..core.retry import Retry
 from ..core.runnable import ZYGOTE_MARK
+from ..core.schedule import Schedule
 from ..core.task import DEFAULT_TIMEOUT_S, Manifest, TaskSpec
 from ..files import pictures
 from ..files.carry import opener
@@ -154,6 +155,8 @@ class App:
         rate: Rate | str | None = None,
         limit: Limit | int | None = None,
         breaker: Breaker | None = None,
+        schedule: str | Schedule | Sequence[str | Schedule] = (),
+        timezone: str = "UTC",
         needs: Needs | None = None,
         key: str | Callable[..., str] | None = None,
         key_for: float | str | timedelta = "active",
@@ -175,6 +178,8 @@ class App:
         retry: a Retry, or just a number of attempts (default 3).
         rate: how many of its jobs may begin in a while, over all workers, such as "100/m" or a Rate; limit: how many
         may run at a time, such as 5 or a Limit; breaker: a Breaker holds them while the service they call is down.
+        schedule: when it runs by itself, as cron writes it, such as "0 3 * * MON-FRI", in a timezone; or a Schedule,
+        or several.
         needs: what it may touch, such as Needs(enqueue=[other_task]) (default: nothing).
         key, key_for, priority, tags, summary: as in `Task.using`.
         Raises ConfigError for options or signatures that cannot work.

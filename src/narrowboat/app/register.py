@@ -10,11 +10,12 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from ..core import keys
 from ..core.arguments import Signature
 from ..core.controls import Breaker, Limit, Rate, controls_of
-from ..core.errors import ConfigError
+from ..core.errors import BadArguments, ConfigError
 from ..core.ids import is_task_name
 from ..core.needs import Limits, Needs
 from ..core.queue import checked_name
 from ..core.retry import Retry
+from ..core.schedule import Schedule, ScheduleSpec
 from ..core.task import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, MAX_CONCURRENCY, TaskSpec
 from ..core.units import seconds, size
 from .naming import task_name
@@ -56,6 +57,8 @@ def registered(
     rate: Rate | str | None = None,
     limit: Limit | int | None = None,
     breaker: Breaker | None = None,
+    schedule: str | Schedule | Sequence[str | Schedule] = (),
+    timezone: str = "UTC",
     needs: Needs | None = None,
     key: str | Callable[..., str] | None = None,
     key_for: float | str | timedelta = "active",
@@ -84,6 +87,7 @@ def registered(
             Limit(limit) if isinstance(limit, int) else limit,
             breaker,
         ),
+        schedules=_schedules(schedule, timezone, full_name, signature),
         needs=(needs or Needs()).policy(full_name),
         aliases=_aliases(aliases, full_name),
         shape=signature.shape,
@@ -96,6 +100,24 @@ def registered(
     if is_async:
         return AsyncTask[..., Any](app, function, spec, signature, rules, options, breaker)
     return Task[..., Any](app, function, spec, signature, rules, options, breaker)
+
+
+def _schedules(
+    asked: str | Schedule | Sequence[str | Schedule], timezone: str, task: str, signature: Signature
+) -> tuple[ScheduleSpec, ...]:
+    several = [asked] if isinstance(asked, str | Schedule) else list(asked)
+    found = [Schedule(one, timezone=timezone) if isinstance(one, str) else one for one in several]
+    specs: list[ScheduleSpec] = []
+    for number, schedule in enumerate(found, 1):
+        try:
+            args = signature.encode((), dict(schedule.arguments))
+        except BadArguments as error:
+            raise ConfigError(f"schedule {schedule.cron!r}: {error}") from error
+        specs.append(schedule.spec(task if len(found) == 1 else f"{task}/{number}", args))
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"task {task}: its schedules have the same name twice: {', '.join(names)}")
+    return tuple(specs)
 
 
 def _limits(

@@ -13,9 +13,11 @@ from ..core import codec
 from ..core.aside import in_thread
 from ..core.controls import NEVER
 from ..core.errors import ConfigError, WaitTimeout
+from ..core.firing import job_for
 from ..core.job import Enqueued, Job, JobSummary, NewJob
 from ..core.queue import Queue
 from ..core.runnable import RunnableApp
+from ..core.schedule import plan
 from ..core.states import State
 from ..files.folder import FolderStore
 from .clock import Clock, Clocked
@@ -53,6 +55,8 @@ class Rehearsal:
         self._record = cast(Backend, Clocked(backend, self.clock))
         self.files = FolderStore(folder / "files")
         self._known = frozenset(app.runnables())
+        self._schedules = [(task, spec) for task in app.manifest().tasks for spec in task.schedules]
+        self._fire()  # the times from now on
         self._worker = StandIn(app, self._record, self.clock, self.files, folder / "scratch")
         self._turn = threading.RLock()
         self._is_draining = False
@@ -87,11 +91,13 @@ class Rehearsal:
         """Run what is queued now, one after another, and what that enqueues; the jobs in the order of their attempts.
 
         until_empty: move the clock on to each retry, delay and snooze, until nothing waits any more.
+        Schedules whose time has come since the last drain make their jobs first: one each, as after an absence.
         Jobs of tasks that the app does not know, and of paused queues, stay where they are.
         Raises what a task raises, unless errors is "record"; AssertionError after MOST_RUNS attempts.
         """
         do_raise = _checked(errors or self.errors) == "raise"
         ran: list[AnyJob] = []
+        self._fire()
         with self._turn:
             self._is_draining = True
             try:
@@ -135,6 +141,13 @@ class Rehearsal:
                 raise error
             if len(ran) >= MOST_RUNS:
                 raise AssertionError(f"{MOST_RUNS:,} attempts, and jobs still wait; the last was {job_id}")
+
+    def _fire(self) -> None:
+        states = self._record.schedules([spec.key for _, spec in self._schedules])
+        for task, spec in self._schedules:
+            todo = plan(spec, states[spec.key], self.clock.now)
+            if todo.due is not None:
+                self._record.fire(spec.key, todo.due, job_for(task, spec) if todo.runs else None)
 
     def _next_due(self) -> float | None:
         now, jobs = self.clock.now, self._all()

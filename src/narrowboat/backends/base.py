@@ -18,6 +18,7 @@ from ..core.decide import Settlement
 from ..core.errors import UnsupportedByBackend
 from ..core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob, Progress
 from ..core.queue import Queue
+from ..core.schedule import ScheduleState
 from ..core.states import State
 from ..core.task import Manifest, TaskSpec
 
@@ -376,6 +377,22 @@ class Backend(ABC):
     @abstractmethod
     def open(self, scope: str, now: float | None = None) -> bool:
         """Open a gate; False if it was open."""
+
+    @abstractmethod
+    def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:
+        """What is remembered of schedules, by ScheduleSpec.key; one that was never dealt with has an empty state."""
+
+    @abstractmethod
+    def fire(self, key: str, due: float, job: NewJob | None, now: float | None = None) -> bool:
+        """Deal with a due time of a schedule, once: write its job, if there is one, or pass it over.
+
+        False, and nothing is written, if this or a later time was dealt with before, or if it is not due yet by the
+        backend's clock.
+        """
+
+    @abstractmethod
+    def pause_schedule(self, key: str, is_paused: bool) -> None:
+        """Let due times of a schedule pass without a job, or no longer."""
 
     @abstractmethod
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "cancel": "Cancel jobs, also running ones.",
     "pause": "Pause a queue, a task or a breaker everywhere.",
     "resume": "End a pause, or close a breaker.",
+    "schedules": "Show what runs by itself, and when.",
     "controls": "Show rates, limits and breakers, and how they stand.",
     "adjust": "Set other numbers of a rate or a limit.",
     "queues": "Show every queue in numbers.",

@@ -7,6 +7,7 @@ import msgspec
 from .controls import Controls
 from .needs import Limits, NeedsPolicy
 from .retry import RetryPolicy
+from .schedule import ScheduleSpec
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 100  # attempts of an async task that share an executor
@@ -34,6 +35,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 0  # attempts that share an executor; 0: it runs alone, as sync code does
     retry: RetryPolicy = RetryPolicy()
     controls: Controls = Controls()
+    schedules: tuple[ScheduleSpec, ...] = ()
     needs: NeedsPolicy = NeedsPolicy()
     aliases: tuple[str, ...] = ()  # names that it had before
     shape: str = ""  # stands for the names, types and order of its parameters

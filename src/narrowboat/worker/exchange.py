@@ -22,6 +22,7 @@ from .link import Link
 from .listener import Listener
 from .mail import Extend, Heard, Listen, Mailbox, Publish, Renewed, Rescued, Stepped
 from .pool import Pool
+from .scheduler import Scheduler
 from .settings import STOPPING_S, Settings
 
 log = logging.getLogger("narrowboat.worker")
@@ -29,7 +30,7 @@ ALONE_S = STOPPING_S + 1.0  # before the end of the lease: to tell an exclusive 
 
 
 class Exchange:
-    """The main loop's side of the three threads that talk to the backend. Never waits.
+    """The main loop's side of the threads that talk to the backend. Never waits.
 
     is_carrying: a step is under way, since `carrying_since`.
     """
@@ -41,7 +42,8 @@ class Exchange:
         self._link = Link(backend, info, mailbox)
         self._courier, self._listener = Courier(self._link), Listener(self._link)
         self._heartbeat = Heartbeat(self._link, settings.retention)
-        self._services = (self._courier, self._listener, self._heartbeat)
+        self._scheduler = Scheduler(self._link)
+        self._services = (self._courier, self._listener, self._heartbeat, self._scheduler)
         self._appetite = Appetite({}, {}, pool, ledger.shyness)
         self._specs: Mapping[str, TaskSpec] = {}
         self._is_hungry = True  # there may be work in the backend

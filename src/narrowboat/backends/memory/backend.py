@@ -16,6 +16,7 @@ import msgspec
 from ...core.controls import Control, Meter, close, trip
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Queue, full
+from ...core.schedule import ScheduleState
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -306,6 +307,26 @@ class MemoryBackend(Backend):
             self._store.gates.pop(scope, None)
             self._changed.notify_all()
             return was_shut
+
+    def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:
+        with self._changed:
+            return {key: self._store.schedules.get(key, ScheduleState()) for key in keys}
+
+    def fire(self, key: str, due: float, job: NewJob | None, now: float | None = None) -> bool:
+        with self._changed:
+            at, there = _time(now), self._store.schedules.get(key, ScheduleState())
+            if due <= there.last or due > at:
+                return False
+            self._store.schedules[key] = msgspec.structs.replace(there, last=due)
+            if job is not None:
+                self._store.write([job], at)
+            self._changed.notify_all()
+            return True
+
+    def pause_schedule(self, key: str, is_paused: bool) -> None:
+        with self._changed:
+            there = self._store.schedules.get(key, ScheduleState())
+            self._store.schedules[key] = msgspec.structs.replace(there, is_paused=is_paused)
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         with self._changed:

@@ -14,6 +14,7 @@ from ...core.controls import ALL, BreakerSpec, Gated, LimitSpec, Meter
 from ...core.errors import UnknownWorker
 from ...core.job import Enqueued, NewJob
 from ...core.queue import Over, Queue, Tally
+from ...core.schedule import ScheduleState
 from ...core.states import WAITING, State, can_move
 from ...core.task import TaskSpec
 from ..base import TURN, Gate, StepReply, Want, WorkerInfo
@@ -63,6 +64,7 @@ class Store:
         self.gates: dict[str, Gate] = {}
         self.specs: dict[str, TaskSpec] = {}
         self.meters: defaultdict[str, Meter] = defaultdict(Meter)
+        self.schedules: dict[str, ScheduleState] = {}
         self.waiting: Counter[tuple[str, str]] = Counter()  # (queue, client) -> scheduled and queued jobs
         self._orders, self._tokens, self._turns = count(1), count(1), count(1)
 

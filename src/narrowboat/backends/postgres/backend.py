@@ -16,6 +16,7 @@ from ...core.aside import in_thread
 from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
+from ...core.schedule import ScheduleState
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -278,6 +279,34 @@ class PostgresBackend(Backend):
         """See Backend."""
         self._row("adjust", {"scope": scope, "override": None if control is None else codec.encode(control).decode()})
         self._hint({EVERY_QUEUE})
+
+    def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:
+        """See Backend."""
+        rows = self._rows("schedules", {"keys": list(keys)})
+        found = {key: ScheduleState(last=last, is_paused=is_paused) for key, last, is_paused in rows}
+        return {key: found.get(key, ScheduleState()) for key in keys}
+
+    def fire(self, key: str, due: float, job: NewJob | None, now: float | None = None) -> bool:
+        """See Backend."""
+        wanted = None if job is None else Jobs.of([job])
+        rung: Sequence[str] = ()
+
+        def write(line: Line) -> bool:
+            nonlocal rung
+            with line.transaction():
+                row = line.execute(self._sql("schedule_fire"), {"key": key, "due": due, "now": now}).fetchone()
+                if row is not None and wanted is not None:
+                    rung = self._enqueue(line, wanted, now, is_alone=False)[2] or ()
+                return row is not None
+
+        is_fired = self._pool.run(write)
+        if is_fired and job is not None:
+            self._tell_of(rung)
+        return is_fired
+
+    def pause_schedule(self, key: str, is_paused: bool) -> None:
+        """See Backend."""
+        self._row("schedule_pause", {"key": key, "is_paused": is_paused})
 
     def shut(self, gate: Gate, now: float | None = None) -> None:
         """See Backend."""

@@ -21,7 +21,7 @@ _LINES = (
     *("count", "counts", "clients:*", "job:*", "keys", "lane:*", "lanes:*", "open:*", "held", "lines:*"),
     *("scheduled", "bell*"),
 )
-_GATES = ("gates", "meters", "breakers", "due-gates")
+_GATES = ("gates", "meters", "breakers", "due-gates", "paused-schedules")
 _CANCEL = ("done:*", "cancelling:*", "cancels")
 
 

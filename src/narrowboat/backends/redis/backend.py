@@ -14,6 +14,7 @@ from ...core import codec
 from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
+from ...core.schedule import ScheduleState
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -270,6 +271,29 @@ class RedisBackend(Backend):
     def adjust(self, scope: str, control: Control | None) -> None:
         """See Backend."""
         self._run(script("adjust"), scope, words.of_controls(control))
+
+    def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:
+        """See Backend."""
+        if not keys:
+            return {}
+        last = self._connections.call("HMGET", f"{self._prefix}schedules", *keys)
+        paused = self._connections.call("HMGET", f"{self._prefix}paused-schedules", *keys)
+        return {
+            key: ScheduleState(last=float(at or 0), is_paused=is_paused is not None)
+            for key, at, is_paused in zip(keys, last, paused, strict=True)
+        }
+
+    def fire(self, key: str, due: float, job: NewJob | None, now: float | None = None) -> bool:
+        """See Backend."""
+        return self._run(script("fire"), _at(now), key, repr(due), *([] if job is None else words.of_job(job))) == 1
+
+    def pause_schedule(self, key: str, is_paused: bool) -> None:
+        """See Backend."""
+        name = f"{self._prefix}paused-schedules"
+        if is_paused:
+            self._connections.call("HSET", name, key, 1)
+        else:
+            self._connections.call("HDEL", name, key)
 
     def shut(self, gate: Gate, now: float | None = None) -> None:
         """See Backend."""

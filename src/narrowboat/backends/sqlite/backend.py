@@ -15,6 +15,7 @@ from ...core.controls import Control, Meter
 from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
+from ...core.schedule import ScheduleState
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import (
@@ -38,7 +39,7 @@ from ..base import (
     WorkerView,
 )
 from ..foreign import aunwrap
-from . import callers, enqueue, lanes, leases, meters, people, purge, read
+from . import callers, enqueue, lanes, leases, meters, people, purge, read, schedules
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
 from .step import step as take_step
@@ -206,6 +207,19 @@ class SQLiteBackend(Backend):
         """See Backend."""
         open_ = meters.open_breaker if scope.startswith("breaker:") else lanes.open_gate
         return self._writer.write(lambda c: open_(c, scope, _clock(now)))
+
+    def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:
+        """See Backend."""
+        with self._reading() as connection:
+            return schedules.read(connection, keys)
+
+    def fire(self, key: str, due: float, job: NewJob | None, now: float | None = None) -> bool:
+        """See Backend."""
+        return self._writer.write(lambda c: schedules.fire(c, key, due, job, _clock(now)))
+
+    def pause_schedule(self, key: str, is_paused: bool) -> None:
+        """See Backend."""
+        self._writer.write(lambda c: schedules.pause(c, key, is_paused))
 
     def publish(self, worker: WorkerInfo, manifest: Manifest, now: float | None = None) -> None:
         """See Backend."""

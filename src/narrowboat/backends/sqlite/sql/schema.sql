@@ -88,6 +88,9 @@ CREATE INDEX meter_open ON meter (scope) WHERE is_open = 1;
 CREATE INDEX meter_idle ON meter (idle_at);
 CREATE TABLE control (task TEXT PRIMARY KEY, controls TEXT NOT NULL) WITHOUT ROWID;
 
+-- Of each schedule, the latest due time that was dealt with.
+CREATE TABLE schedule (key TEXT PRIMARY KEY, last REAL NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+
 CREATE TABLE worker (
     id TEXT PRIMARY KEY,
     info TEXT NOT NULL,
