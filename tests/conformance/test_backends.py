@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -49,16 +50,25 @@ class TestSQLite(BackendConformance):
 
 
 class TestPostgres(BackendConformance):
+    """Schemas are emptied and used again: making one takes as long as a case."""
+
+    _idle: ClassVar[list[str]] = []
+
     @pytest.fixture(autouse=True)
     def _server(self) -> Iterator[None]:
         self._server = postgres_server.shared_server()
-        self._schemas: list[str] = []
+        self._used: list[str] = []
         yield
-        postgres_server.drop(self._server, self._schemas)
+        for schema in self._used:
+            postgres_server.empty(self._server, schema)
+        self._idle.extend(self._used)
 
     def make_backend(self) -> Backend:
-        self._schemas.append(postgres_server.new_schema())
-        return open_backend(f"{self._server.url}&schema={self._schemas[-1]}")
+        return open_backend(f"{self._server.url}&schema={self._schema()}")
+
+    def _schema(self) -> str:
+        self._used.append(self._idle.pop() if self._idle else postgres_server.new_schema())
+        return self._used[-1]
 
     def reopen(self, backend: Backend) -> Backend:
         return open_backend(backend.location)
@@ -68,9 +78,7 @@ class TestPostgresThroughPgBouncer(TestPostgres):
     """Whose every transaction is in another session of the server than the one before."""
 
     def make_backend(self) -> Backend:
-        pooler = shared_pooler()
-        self._schemas.append(postgres_server.new_schema())
-        return open_backend(f"{pooler.url}&schema={self._schemas[-1]}")
+        return open_backend(f"{shared_pooler().url}&schema={self._schema()}")
 
 
 class TestRedis(BackendConformance):

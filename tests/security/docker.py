@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 import struct
 import sys
 
-from narrowboat.sandbox import system
+from narrowboat.sandbox import system, table
 
-from .calls import NUMBERS
+NUMBERS = {"x86_64": table.X86_64, "aarch64": table.AARCH64}[platform.machine()]  # this runs as a script by its path
 
 REFUSED = (
     "mount", "umount2", "unshare", "setns", "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
