@@ -126,6 +126,8 @@ FORGERIES = (
     "zygote",
     "crowd",
     "garbage",
+    "no text",
+    "no json",
     "too long",
 )
 
@@ -155,6 +157,10 @@ def forge(how: str) -> None:
                 say(wire.encode(wire.Exited(os.getppid(), 0)))
             case "crowd":
                 say(wire.encode(wire.Several((wire.Reported(own, Progress(1, 2)),) * (wire.SEVERAL + 1))))
+            case "no text":  # a frame whose name is no UTF-8
+                say(b"\x92\xb3\xff\xfe\xfd\x00")
+            case "no json":
+                say(wire.encode(wire.Ended(own, Succeeded(b'["\xff\xfe"]'), 0.0)))
             case "garbage":
                 say(os.urandom(100))
             case _:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from ..core import codec
 from ..core.errors import NarrowboatError
@@ -64,5 +63,5 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, File(value[1:])
     try:
         return name, codec.decode(value.encode())
-    except msgspec.DecodeError:
+    except codec.UNREADABLE:
         return name, value

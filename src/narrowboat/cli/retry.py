@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-import msgspec
 
 from ..app.again import Which, changed, counted, jobs_of
 from ..backends.base import Backend, Change
@@ -103,6 +102,6 @@ def _changes(settings: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {setting!r}: write NAME=JSON, such as width=200 or 'name=\"Ann\"'")
         try:
             found[name] = codec.decode(text.encode())
-        except msgspec.DecodeError:
+        except codec.UNREADABLE:
             found[name] = text  # a text without quotes
     return found

@@ -111,7 +111,7 @@ class Signature:
     def _read(self, data: bytes) -> Any:
         try:
             return self._decoder.decode(data)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except codec.UNREADABLE as error:
             raise BadArguments(f"{self.name}: {error}") from error
 
     def decode_result(self, data: bytes) -> Any:

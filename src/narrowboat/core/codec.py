@@ -35,8 +35,12 @@ def encode(value: Any, hook: Callable[[Any], Any] = plain) -> bytes:
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical", enc_hook=plain)
 
 
+# What decoding raises. msgspec's own errors are ValueErrors; of bytes that are no UTF-8 it raises UnicodeDecodeError.
+UNREADABLE = (ValueError, RecursionError)
+
+
 def decode(data: bytes) -> Any:
-    """Plain dicts, lists, text and numbers. Raises msgspec.DecodeError when it is not JSON."""
+    """Plain dicts, lists, text and numbers. Raises one of UNREADABLE when it is not JSON."""
     return _decoder.decode(data)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
-from ..core.codec import decode
+from ..core.codec import UNREADABLE, decode
 from ..core.controls import SLOWEST_S
 from ..core.errors import BadArguments
 from ..core.file import refs_in
@@ -41,7 +39,7 @@ def believable(outcome: Outcome) -> Outcome:
                 raise ProtocolViolation("a result over the size limit")
             try:
                 decode(result)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 raise ProtocolViolation("a result that is not JSON") from error
             return outcome
         case Failed(error, retry, delay_s, trips):
@@ -84,7 +82,7 @@ def believable_job(job: NewJob, allowed: tuple[str, ...]) -> NewJob:
     try:
         args = decode(job.args)
         is_sound = isinstance(args, dict) and not any(True for _ in refs_in(args))  # of files it has only copies
-    except (msgspec.DecodeError, RecursionError, BadArguments):
+    except (*UNREADABLE, BadArguments):
         is_sound = False
     if not is_sound:
         raise ProtocolViolation("it asked to enqueue a job whose arguments are no JSON object, or name a file")

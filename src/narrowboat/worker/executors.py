@@ -8,9 +8,8 @@ import socket
 import time
 from typing import NamedTuple
 
-import msgspec
-
 from .. import kernel
+from ..core.codec import UNREADABLE
 from ..core.needs import Limits, Reach
 from ..core.task import TaskSpec
 from ..executor import wire
@@ -194,7 +193,7 @@ class Executor:
                 break
             try:
                 frame = wire.from_executor.decode(data)
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except UNREADABLE as error:
                 for came in (descriptor, *(came for _, came in frames)):
                     if came >= 0:
                         os.close(came)

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from .. import kernel
+from ..core.codec import UNREADABLE
 from ..core.needs import Reach
 from ..core.runnable import ZYGOTE_MARK
 from ..executor import wire
@@ -51,7 +50,7 @@ class Control:
                 return frames
             try:
                 frames.append((wire.from_zygote.decode(data), descriptors[0] if descriptors else -1))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except UNREADABLE as error:
                 raise ProtocolViolation(str(error)) from error
 
 
