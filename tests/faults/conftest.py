@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,22 +48,28 @@ def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harbour
     yield from moored(tmp_path, monkeypatch, f"sqlite:///{tmp_path / 'harbour.db'}")
 
 
-def moored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Harbour]:
-    """For a fixture: the app in a folder, with its jobs at a URL."""
-    shutil.copy(Path(__file__).with_name("harbour.py"), tmp_path / "harbour.py")
-    tmp_path.chmod(0o777)  # executors of a worker that is root have a user of their own
-    monkeypatch.chdir(tmp_path)
+@contextlib.contextmanager
+def brought_in(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Generator[ModuleType]:
+    """An app that lies beside this, copied and imported from there, with its jobs at a URL; audited at the end."""
+    shutil.copy(Path(__file__).with_name(f"{name}.py"), folder / f"{name}.py")
+    folder.chmod(0o777)  # executors of a worker that is root have a user of their own
     monkeypatch.setenv("NARROWBOAT_URL", url)
-    spec = importlib.util.spec_from_file_location("harbour", tmp_path / "harbour.py")
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["harbour"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    harbour = Harbour(tmp_path, url, module)
-    yield harbour
-    harbour.audit()
-    harbour.app.close()
-    del sys.modules["harbour"]
+    yield module
+    assert module.app.backend.audit() == []
+    module.app.close()
+    del sys.modules[name]
+
+
+def moored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Harbour]:
+    """For a fixture: the app in a folder, with its jobs at a URL."""
+    monkeypatch.chdir(tmp_path)
+    with brought_in("harbour", tmp_path, monkeypatch, url) as module:
+        yield Harbour(tmp_path, url, module)
     for handler in module.logging.getLogger("harbour.import").handlers:
         handler.close()
     module.logging.getLogger("harbour.import").handlers.clear()

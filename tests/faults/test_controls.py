@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +22,8 @@ from narrowboat.core.states import State
 from tests.support import postgres_server
 from tests.support.processes import running_worker, wait_for
 from tests.support.servers import free_port, shared_redis
+
+from .conftest import brought_in
 
 PER_S, WORKERS = 20, 4
 
@@ -49,18 +49,8 @@ def size(url: str) -> int:
 
 @pytest.fixture
 def room(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    shutil.copy(Path(__file__).with_name("mailroom.py"), tmp_path / "mailroom.py")
-    tmp_path.chmod(0o777)
-    monkeypatch.setenv("NARROWBOAT_URL", url)
-    spec = importlib.util.spec_from_file_location("mailroom", tmp_path / "mailroom.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mailroom"] = module
-    spec.loader.exec_module(module)
-    yield module
-    assert module.app.backend.audit() == []
-    module.app.close()
-    del sys.modules["mailroom"]
+    with brought_in("mailroom", tmp_path, monkeypatch, url) as module:
+        yield module
 
 
 class MailServer:

@@ -93,7 +93,7 @@ def test_the_time_left_comes_from_what_the_queue_did_lately(desk: Desk) -> None:
     ids = [desk.enqueue() for _ in range(30)]
     assert desk.document(ids[-1])["left_s"] is None, "nothing has ended yet, so nothing is known"
     desk.hand.finish(*desk.hand.take(10))
-    desk.web.reader._paces.clear()  # pyright: ignore[reportPrivateUsage]
+    desk.web.reader._found.clear()  # pyright: ignore[reportPrivateUsage]
     found = desk.document(ids[-1])
     assert found["left_s"] is not None
     assert found["words"] == f"Waiting, 19 are before it, about {found['left_s']} s left"

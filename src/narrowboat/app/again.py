@@ -41,10 +41,15 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
 def jobs_of(backend: Backend, which: Which) -> Iterator[JobSummary]:
     """Those jobs, newest first, as they are while this goes on."""
     wanted = Filter(states=which.states, task=which.task, queue=which.queue, tag=which.tag)
+    return filter(which.covers, all_of(backend, wanted))
+
+
+def all_of(backend: Backend, wanted: Filter) -> Iterator[JobSummary]:
+    """All jobs that a filter lets through, newest first, a page at a time."""
     after: str | None = None
     while True:
         page = backend.find(wanted, after, PAGE)
-        yield from filter(which.covers, page.jobs)
+        yield from page.jobs
         after = page.next
         if after is None:
             return
@@ -55,19 +60,24 @@ def counted(jobs: Iterator[JobSummary]) -> Counter[tuple[str, str, str]]:
     return Counter((job.task, job.state, job.reason.partition(":")[0][:60]) for job in jobs)
 
 
+def refuse_unknown(spec: TaskSpec, named: Mapping[str, Any], task: str) -> None:
+    """Raises BadArguments for names that a task does not take. task: what it is called in the error."""
+    names = [parameter.name for parameter in spec.parameters]
+    unknown = [] if spec.takes_any_names else sorted(named.keys() - set(names))
+    if unknown:
+        raise BadArguments(f"{task}: takes no {', '.join(unknown)}; it takes {', '.join(names) or 'nothing'}")
+
+
 def changed(args: bytes, changes: Mapping[str, Any], spec: TaskSpec | None, task: str) -> bytes:
     """The arguments of a job with some of them changed, as they are written. Their types are checked when it runs.
 
     Raises BadArguments for a name that the task does not take, or on which its line depends.
     """
-    if spec is not None and not spec.takes_any_names:
-        known = [parameter.name for parameter in spec.parameters]
-        unknown = sorted(changes.keys() - set(known))
-        if unknown:
-            raise BadArguments(f"{task}: takes no {', '.join(unknown)}; it takes {', '.join(known) or 'nothing'}")
-    fixed = [name for name in changes if spec is not None and f"{{{name}}}" in spec.controls.per]
-    if fixed:
-        raise BadArguments(f"{task}: there is a line for each {fixed[0]}, so that cannot change; enqueue a new job")
+    if spec is not None:
+        refuse_unknown(spec, changes, task)
+        fixed = [name for name in changes if f"{{{name}}}" in spec.controls.per]
+        if fixed:
+            raise BadArguments(f"{task}: there is a line for each {fixed[0]}, so that cannot change; enqueue a new job")
     data = codec.encode({**codec.decode(args), **changes})
     codec.refuse_large(data, f"arguments of {task}")
     return data

@@ -32,7 +32,6 @@ from ..core.file import Accept, File, FileRef, Put, binder, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import Enqueued, NewJob
-from ..core.keys import fill
 from ..core.moments import Moment
 from ..core.needs import Needs
 from ..core.outcome import DeadJob
@@ -46,7 +45,7 @@ from ..files.carry import opener
 from ..files.store import FileStore, keep, key_for
 from ..files.urls import open_files
 from . import pauses, steering
-from .again import changed
+from .again import changed, refuse_unknown
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
@@ -340,7 +339,7 @@ class App:
             queue=queue or (spec.queue if spec else "default"),
             args=data,
             priority=spec.priority if spec else 0,
-            lane_key=fill(spec.controls.per, codec.decode(data), f"key of the controls of {task}") if spec else "",
+            lane_key=spec.controls.lane_key(lambda: codec.decode(data), task) if spec else "",
             shape=spec.shape if spec else "",
         )
         return self.enqueue(PreparedJob(new))
@@ -523,9 +522,7 @@ def _bind_by_name(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any])
     if twice := named.keys() & kwargs.keys():
         raise BadArguments(f"{spec.name}: given twice: {', '.join(sorted(twice))}")
     named |= kwargs
-    unknown = [] if spec.takes_any_names else sorted(named.keys() - set(names))
-    if unknown:
-        raise BadArguments(f"{spec.name}: takes no {', '.join(unknown)}; it takes {', '.join(names) or 'nothing'}")
+    refuse_unknown(spec, named, spec.name)
     missing = [p.name for p in spec.parameters if p.is_required and p.name not in named]
     if missing:
         raise BadArguments(f"{spec.name}: missing {', '.join(missing)}")

@@ -20,6 +20,7 @@ from ..core.runnable import RunnableApp
 from ..core.schedule import plan
 from ..core.states import State
 from ..files.folder import FolderStore
+from .again import all_of
 from .clock import Clock, Clocked
 from .handle import AnyJob, Home, JobHandle
 from .stand_in import StandIn
@@ -29,7 +30,6 @@ from .task import Enqueueable
 R = TypeVar("R")
 Errors = Literal["raise", "record"]
 MOST_RUNS = 10_000  # in one drain
-PAGE = 500
 SHOWN = 12
 
 
@@ -54,8 +54,9 @@ class Rehearsal:
         self._is_inline = inline
         self._record = cast(Backend, Clocked(backend, self.clock))
         self.files = FolderStore(folder / "files")
-        self._known = frozenset(app.runnables())
-        self._schedules = [(task, spec) for task in app.manifest().tasks for spec in task.schedules]
+        manifest = app.manifest()
+        self._specs = manifest.by_name()
+        self._schedules = [(task, spec) for task in manifest.tasks for spec in task.schedules]
         self._fire()  # the times from now on
         self._worker = StandIn(app, self._record, self.clock, self.files, folder / "scratch")
         self._turn = threading.RLock()
@@ -152,19 +153,13 @@ class Rehearsal:
     def _next_due(self) -> float | None:
         now, jobs = self.clock.now, self._all()
         due = [job.due_at for job in jobs if job.state is State.SCHEDULED and job.due_at]
-        queued = [job for job in jobs if job.state is State.QUEUED and job.task in self._known]
-        held = (opens_at(self._record, job, now) for job in queued)
+        queued = [job for job in jobs if job.state is State.QUEUED and job.task in self._specs]
+        held = (opens_at(self._record, job, self._specs[job.task], now) for job in queued)
         return min([*due, *(at for at in held if now < at < NEVER)], default=None)
 
     def _all(self) -> list[Job]:
-        ids: list[str] = []
-        after: str | None = None
-        while True:
-            page = self._record.find(Filter(), after, PAGE)
-            ids += [job.id for job in page.jobs]
-            after = page.next
-            if after is None:
-                return [job for job in self._record.get(ids[::-1]) if job]
+        ids = [job.id for job in all_of(self._record, Filter())]
+        return [job for job in self._record.get(ids[::-1]) if job]
 
     def _shown(self) -> str:
         jobs = self._all()

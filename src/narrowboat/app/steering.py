@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 
 import msgspec
 
@@ -95,23 +94,21 @@ def adjust(backend: Backend, scope: str, numbers: str | int | Rate | Limit | Non
     return control
 
 
-def gates_of(job: Job, spec: TaskSpec | None, meters: Mapping[str, Meter]) -> list[Gated]:
-    """The gates that a job goes through, with the numbers that hold."""
+def is_named(backend: Backend, scope: str) -> bool:
+    """Whether a task of a worker may mean this control; one whose key depends on an argument may mean any."""
+    return any(shown.scope == scope or "{" in shown.scope for shown in controls(backend))
+
+
+def read_gates(backend: Backend, job: Job, spec: TaskSpec | None) -> list[tuple[Gated, Meter]]:
+    """The gates that a job goes through, with the numbers that hold, and what they remember. spec: of its task."""
     gates = [] if spec is None else spec.controls.gates(job.lane_key)
-    return [Gated(scope, meters[scope].override or control) for scope, control in gates]
+    meters = backend.meters([scope for scope, _ in gates]) if gates else {}
+    return [(Gated(scope, meters[scope].override or control), meters[scope]) for scope, control in gates]
 
 
-def read_gates(backend: Backend, job: Job) -> list[tuple[Gated, Meter]]:
-    """The gates that a job goes through, and what they remember."""
-    spec = backend.published([job.task]).get(job.task)
-    scopes = [] if spec is None else [gated.scope for gated in spec.controls.gates(job.lane_key)]
-    meters = backend.meters(scopes) if scopes else {}
-    return [(gated, meters[gated.scope]) for gated in gates_of(job, spec, meters)]
-
-
-def opens_at(backend: Backend, job: Job, now: float) -> float:
+def opens_at(backend: Backend, job: Job, spec: TaskSpec, now: float) -> float:
     """When time alone lets a job that waits through its gates: `now` if nothing holds it, NEVER if time does not."""
-    shut = [(gated, meter) for gated, meter in read_gates(backend, job) if not gated.control.room(meter, now)]
+    shut = [(gated, meter) for gated, meter in read_gates(backend, job, spec) if not gated.control.room(meter, now)]
     return max((gated.control.opens_at(meter) for gated, meter in shut), default=now)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from ..core import codec, context, keys
 from ..core.arguments import Signature
 from ..core.aside import in_thread
-from ..core.controls import Breaker
+from ..core.controls import Breaker, where
 from ..core.errors import ConfigError, NarrowboatError
 from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
@@ -288,11 +288,11 @@ class Enqueueable(Generic[P, R]):
         return keys.checked(key, f"key of {self.name}")
 
     def _lane_key(self, data: bytes) -> str:
-        per = self.spec.controls.per
-        if not per:
+        controls = self.spec.controls
+        if not controls.per:
             return ""
-        where = f"key of the controls of {self.name}"
-        return keys.checked(keys.fill(per, self._signature.all_values(data, _content), where), where)
+        key = controls.lane_key(lambda: self._signature.all_values(data, _content), self.name)
+        return keys.checked(key, where(self.name))
 
     def _summary(self, options: Options, data: bytes) -> str:
         if not options.summary:

@@ -38,8 +38,8 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
     if job.state is State.QUEUED:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
         [place] = backend.places([job.id])
-        is_published = job.task in backend.published([job.task])
-        return explain_queued(job, live, backend.gates(), read_gates(backend, job), is_published, place, now)
+        spec = backend.published([job.task]).get(job.task)
+        return explain_queued(job, live, backend.gates(), read_gates(backend, job, spec), spec is not None, place, now)
     return explain(job, now)
 
 

@@ -176,6 +176,19 @@ def open_breakers(meters: Mapping[str, Meter]) -> list[Gate]:
     ]
 
 
+def slowed(task: str, there: Gate | None, until: float, now: float) -> Gate | None:
+    """The gate of a task without a rate, which a service asked to slow down. None: it is shut for longer.
+
+    there: what is shut now; a person's pause that ends sooner goes on in its own name.
+    """
+    if there is None:
+        reason = "a service asked to slow down"
+        return Gate(scope=f"task:{task}", kind="slow-down", reason=reason, until=until, since=now)
+    if there.until is None or there.until >= until:
+        return None
+    return msgspec.structs.replace(there, until=until)
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs `find` returns; None means any."""
 

@@ -7,7 +7,7 @@ import time
 import click
 
 from ..app.pauses import pause, scope_of
-from ..app.steering import controls
+from ..app.steering import is_named
 from ..backends.base import Backend
 from ..core.moments import in_short
 from ..core.states import State
@@ -43,8 +43,7 @@ def waiting(backend: Backend, scope: str) -> str:
     """What waits there, or that nothing of this name is known, which may be a slip."""
     kind, _, name = scope.partition(":")
     if kind == "breaker":
-        is_known = any(shown.scope == scope or "{" in shown.scope for shown in controls(backend))
-        return "" if is_known else f"no task of a worker names a breaker {name} yet; is the name right?"
+        return "" if is_named(backend, scope) else f"no task of a worker names a breaker {name} yet; is the name right?"
     if kind == "task":
         return "" if backend.published([name]) else f"no worker has published a task {name} yet; is the name right?"
     for queue in backend.stats():

@@ -8,13 +8,14 @@ again; the state machine of the tests holds them to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from . import keys
 from .errors import ConfigError
 from .units import in_words, many, seconds
 
@@ -215,12 +216,23 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     def __iter__(self) -> Iterator[Control]:
         return (control for control in (self.breaker, self.rate, self.limit) if control is not None)
 
+    def lane_key(self, arguments: Callable[[], Mapping[str, Any]], task: str) -> str:
+        """The key of the lane that a job with these arguments waits in; they are asked for only where it depends on
+        them. Raises BadArguments.
+        """
+        return keys.fill(self.per, dict(arguments()), where(task)) if self.per else ""
+
     def gates(self, lane_key: str) -> list[Gated]:
         """The gates of a lane: those whose key is the template have the lane's own."""
         return [
             Gated(f"{kind_of(control)}:{lane_key if self.per and control.key == self.per else control.key}", control)
             for control in self
         ]
+
+
+def where(task: str) -> str:
+    """What an error about the key of a lane begins with."""
+    return f"key of the controls of {task}"
 
 
 def kind_of(control: Control) -> str:
@@ -323,6 +335,3 @@ def _key(key: str, task: str) -> str:
     if len(found) > 200 or any(ord(letter) < 32 for letter in found):
         raise ConfigError(f"task {task}: the key {found[:50]!r} has at most 200 characters, all of them printable")
     return found
-
-
-msgspec.json.Decoder(Meter)  # its fields are known by now

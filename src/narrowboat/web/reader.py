@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..app import App, JobHandle
 from ..backends.base import Ended, Gate
 from ..core.job import Job
 from ..core.states import State
-from ..core.task import TaskSpec
 from .document import Describe, Document, Line, Pause, document, shown_of
 from .estimate import left_s
 
+T = TypeVar("T")
 PACE_S = 2.0  # what a queue did lately, and what is paused, is read again after so long
 
 
@@ -23,9 +23,7 @@ class Reader:
 
     def __init__(self, app: App, base: str, describe: Describe, clock: Callable[[], float] = time.time) -> None:
         self.app, self.base, self._describe, self._clock = app, base, describe, clock
-        self._paces: dict[str, tuple[float, Sequence[Ended]]] = {}
-        self._shut: tuple[float, Sequence[Gate]] = (-PACE_S, ())
-        self._specs: tuple[float, Mapping[str, TaskSpec]] = (-PACE_S, {})
+        self._found: dict[str, tuple[float, Any]] = {}  # what was read, and when
         self._lock = threading.Lock()
 
     def read(self, ids: Sequence[str]) -> dict[str, Job]:
@@ -55,34 +53,24 @@ class Reader:
         return next((gate for gate in gates if gate.scope in scopes), None)
 
     def _breakers(self, job: Job) -> list[str]:
-        with self._lock:
-            read_at, specs = self._specs
-        now = time.monotonic()
-        if now - read_at >= PACE_S:
-            specs = self.app.backend.published()
-            with self._lock:
-                self._specs = now, specs
-        spec = specs.get(job.task)
+        spec = self._lately("specs", self.app.backend.published).get(job.task)
         return [] if spec is None else [gated.scope for gated in spec.controls.gates(job.lane_key)]
 
     def _gates(self) -> Sequence[Gate]:
-        now = time.monotonic()
-        with self._lock:
-            read_at, found = self._shut
-        if now - read_at >= PACE_S:
-            found = self.app.backend.gates()
-            with self._lock:
-                self._shut = now, found
-        return found
+        return self._lately("gates", self.app.backend.gates)
 
     def _pace(self, queue: str) -> Sequence[Ended]:
+        return self._lately(f"queue:{queue}", lambda: self.app.backend.ended(queue))
+
+    def _lately(self, what: str, read: Callable[[], T]) -> T:
+        """What was read less than PACE_S ago, or is read now."""
         now = time.monotonic()
         with self._lock:
-            read_at, found = self._paces.get(queue, (-PACE_S, ()))
+            read_at, found = self._found.get(what, (-PACE_S, None))
         if now - read_at >= PACE_S:
-            found = self.app.backend.ended(queue)
+            found = read()
             with self._lock:
-                if len(self._paces) > 1000:  # names of queues come from the backend, and may be many over the years
-                    self._paces.clear()
-                self._paces[queue] = now, found
+                if len(self._found) > 1000:  # names of queues come from the backend, and may be many over the years
+                    self._found.clear()
+                self._found[what] = now, found
         return found

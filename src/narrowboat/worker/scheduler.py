@@ -27,7 +27,7 @@ class Scheduler(Service):
         self.requests: Requests[bool] = Requests()
 
     def serve(self) -> None:
-        """Until it is told to end. A request is word of another manifest."""
+        """Until it is told to end."""
         while True:
             try:
                 if self.requests.get(timeout=self._look()) is None:

@@ -305,7 +305,6 @@ class MemoryBackend(Backend):
                 return close(self._store.meters[scope], _time(now))
             was_shut = scope in self._store.shut_gates(_time(now))
             self._store.gates.pop(scope, None)
-            self._changed.notify_all()
             return was_shut
 
     def schedules(self, keys: Sequence[str]) -> dict[str, ScheduleState]:

@@ -17,7 +17,7 @@ from ...core.queue import Over, Queue, Tally
 from ...core.schedule import ScheduleState
 from ...core.states import WAITING, State, can_move
 from ...core.task import TaskSpec
-from ..base import TURN, Gate, StepReply, Want, WorkerInfo
+from ..base import TURN, Gate, StepReply, Want, WorkerInfo, slowed
 from .record import Hold, Record
 
 
@@ -222,12 +222,9 @@ class Store:
 
     def slow_task(self, task: str, until: float, now: float) -> None:
         """Shut a task that has no rate, unless it is shut for longer."""
-        scope = f"task:{task}"
-        there = self.shut_gates(now).get(scope)
-        if there is None or (there.until is not None and there.until < until):
-            reason = there.reason if there else "a service asked to slow down"
-            kind, since = (there.kind, there.since) if there else ("slow-down", now)
-            self.gates[scope] = Gate(scope=scope, kind=kind, reason=reason, until=until, since=since)
+        gate = slowed(task, self.shut_gates(now).get(f"task:{task}"), until, now)
+        if gate is not None:
+            self.gates[gate.scope] = gate
 
     def forget_idle_meters(self, now: float) -> None:
         """Those without which nothing would change."""

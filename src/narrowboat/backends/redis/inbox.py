@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from ...core import codec
+from ...core.controls import Controls, where
 from ...core.errors import BadArguments, ConfigError
 from ...core.ids import new_job_id
 from ...core.job import MAX_PAYLOAD, MAX_PRIORITY, MIN_PRIORITY, NewJob
-from ...core.keys import checked, fill
+from ...core.keys import checked
 from ...core.task import TaskSpec, unknown_task
 from .connection import Connections
 from .line import Word
@@ -90,7 +91,7 @@ def _job(message: bytes, task: str, spec: TaskSpec) -> NewJob:
         queue=spec.queue,
         args=message if given is None else codec.encode(members),
         priority=priority,
-        lane_key=_lane_key(spec.controls.per, arguments, task),
+        lane_key=_lane_key(spec.controls, arguments, task),
         delay_s=max(0.0, options.delay_s),
         key=options.key or None,
         summary=options.summary[:200],
@@ -99,7 +100,6 @@ def _job(message: bytes, task: str, spec: TaskSpec) -> NewJob:
     )
 
 
-def _lane_key(template: str, arguments: dict[str, Any], task: str) -> str:
+def _lane_key(controls: Controls, arguments: dict[str, Any], task: str) -> str:
     """Under which key its controls count it. Raises BadArguments, ConfigError."""
-    where = f"key of the controls of {task}"
-    return checked(fill(template, arguments, where), where) if template else ""
+    return checked(controls.lane_key(lambda: arguments, task), where(task)) if controls.per else ""

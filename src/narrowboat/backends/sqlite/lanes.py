@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ...core import codec
 from ...core.errors import UnknownWorker
 from ...core.states import State
-from ..base import Gate, Want
+from ..base import Gate, Want, slowed
 from . import counts
 from .enqueue import draw
 from .queries import sql
@@ -54,11 +54,10 @@ def look(connection: sqlite3.Connection, worker: str, wants: Sequence[Want]) -> 
 
 def slow_task(connection: sqlite3.Connection, task: str, until: float, now: float) -> None:
     """Shut a task for a while, unless it is shut for longer."""
-    scope = f"task:{task}"
-    row = connection.execute(sql("gate_of"), {"scope": scope, "now": now}).fetchone()
-    kind, reason, before, since = row or ("slow-down", "a service asked to slow down", 0.0, now)
-    if before is not None and before < until:
-        shut(connection, Gate(scope=scope, kind=kind, reason=reason, until=until, since=since), now)
+    row = connection.execute(sql("gate_of"), {"scope": f"task:{task}", "now": now}).fetchone()
+    gate = slowed(task, _gate(row) if row else None, until, now)
+    if gate is not None:
+        shut(connection, gate, now)
 
 
 def shut(connection: sqlite3.Connection, gate: Gate, now: float) -> None:
@@ -79,7 +78,9 @@ def open_gate(connection: sqlite3.Connection, scope: str, now: float) -> bool:
 
 def gates(connection: sqlite3.Connection, now: float) -> list[Gate]:
     """The gates that are shut."""
-    rows = connection.execute(sql("gates"), {"now": now})
-    return [
-        Gate(scope=scope, kind=kind, reason=why, until=until, since=since) for scope, kind, why, until, since in rows
-    ]
+    return [_gate(row) for row in connection.execute(sql("gates"), {"now": now})]
+
+
+def _gate(row: tuple[str, str, str, float | None, float]) -> Gate:
+    scope, kind, reason, until, since = row
+    return Gate(scope=scope, kind=kind, reason=reason, until=until, since=since)

@@ -7,6 +7,7 @@ exhausted costs a claim nothing, however much of it there is.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Meters:
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection, self._now = connection, now
         self._entries: dict[str, _Entry] = {}
-        self.controls = {task: _controls(text) for task, text in connection.execute(sql("controls"))}
+
+    @functools.cached_property
+    def controls(self) -> dict[str, Controls]:
+        """Those of the tasks that have some."""
+        return controls_of(self._connection)
 
     def gates(self, task: str, lane_key: str) -> list[Gated]:
         """Those of a lane, with the numbers that hold now."""
@@ -173,11 +178,16 @@ def adjust(connection: sqlite3.Connection, scope: str, control: Control | None, 
 
 def publish(connection: sqlite3.Connection, controls: dict[str, Controls]) -> None:
     """The controls of tasks as they are now. Where they are others than before, the lanes find their gates anew."""
-    before = {task: _controls(text) for task, text in connection.execute(sql("controls"))}
+    before = controls_of(connection)
     for task, new in controls.items():
         if before.get(task, Controls()) != new:
             connection.execute(sql("controls_set" if new else "controls_drop"), _named(task, new))
             connection.execute(sql("lanes_of_task_back"), {"task": task})
+
+
+def controls_of(connection: sqlite3.Connection) -> dict[str, Controls]:
+    """The controls of the tasks that have some."""
+    return {task: _controls(text) for task, text in connection.execute(sql("controls"))}
 
 
 def _named(task: str, controls: Controls) -> dict[str, str]:

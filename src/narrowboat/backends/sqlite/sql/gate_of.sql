@@ -1,2 +1,2 @@
--- A gate that is shut at :now: (kind, reason, until, since).
-SELECT kind, reason, until, since FROM gate WHERE scope = :scope AND (until IS NULL OR until > :now)
+-- The gate of a scope, if it is shut at :now: what gates.sql gives.
+SELECT scope, kind, reason, until, since FROM gate WHERE scope = :scope AND (until IS NULL OR until > :now)
