@@ -88,9 +88,7 @@ def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:
     backend = SQLiteBackend(tmp_path / "jobs.db")
     backend.enqueue(jobs(5))
     limit = "PRAGMA max_page_count"
-    backend._writer.write(lambda c: c)  # pyright: ignore[reportPrivateUsage]
-    connection = backend._writer._connection  # pyright: ignore[reportPrivateUsage]
-    assert connection is not None
+    connection = backend._writer.write(lambda c: c)  # pyright: ignore[reportPrivateUsage]
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"{limit} = {pages + 2}")
     with pytest.raises(BackendUnavailable, match="disk is full, nothing was written"):

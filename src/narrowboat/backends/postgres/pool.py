@@ -121,13 +121,10 @@ class Pool:
         return True
 
     def close(self) -> None:
-        """Close what this process has opened; calls that are under way fail."""
+        """Close what waits; what is in use belongs to its thread, and is closed when it is given back."""
         self._is_closed = True
         if not self.forget_after_fork():
-            for line in list(self._open):
-                line.close()
-        self._open.clear()
-        self._idle.clear()
+            self._drop_idle()
 
     @contextlib.contextmanager
     def _lent(self, deadline: float) -> Generator[Line]:
@@ -147,6 +144,8 @@ class Pool:
                 line.used_at = time.monotonic()
                 self._idle.append(line)
                 self._give_up_unused(line.used_at - UNUSED_S)
+                if self._is_closed:  # meanwhile
+                    self._drop_idle()
             else:
                 self._open.discard(line)
                 line.close()

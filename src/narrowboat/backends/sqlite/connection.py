@@ -8,6 +8,7 @@ import sqlite3
 import weakref
 from collections import deque
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ...core.errors import BackendError, BackendUnavailable, ConfigError, SchemaTooNew
@@ -21,44 +22,64 @@ _leaked: list[object] = []  # of a parent process: to close them here would dist
 
 
 class Connections:
-    """Opens what is asked for, and opens it again after a fork."""
+    """Opens what is asked for, and opens it again after a fork.
+
+    A connection belongs to the thread that uses it, until it is given back: to close one in the middle of a call of
+    another thread ends the process (sqlite3 of Python reads the freed handle).
+    """
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         self.path, self._timeout_s = path.absolute(), timeout_s
+        self.is_closed = False
+        self._start()
+
+    def _start(self) -> None:
         self._pid = os.getpid()
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._open: set[sqlite3.Connection] = set()
-        weakref.finalize(self, _close, self._open, self._pid)  # of a backend that nobody closes, at the latest at exit
+        self._readers: deque[sqlite3.Connection] = deque()  # these wait for their next use
+        self._writers: deque[sqlite3.Connection] = deque()
+        self._open: set[sqlite3.Connection] = set()  # these, and those in use
+        for idle in (self._readers, self._writers):  # of a backend that nobody closes, at the latest at exit
+            weakref.finalize(self, _close, idle, self._open, self._pid)
 
     def forget_after_fork(self) -> bool:
         """In a forked child, leave everything of the parent alone; True if there was anything."""
         if self._pid == os.getpid():
             return False
-        _leaked.append((self._open, self._idle))
-        self._pid, self._idle, self._open = os.getpid(), deque(), set()
-        weakref.finalize(self, _close, self._open, self._pid)
+        _leaked.append((self._open, self._readers, self._writers))
+        self._start()
         return True
 
-    @contextlib.contextmanager
-    def reading(self) -> Generator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection for one read. Not one for each thread: web servers start threads without end."""
         self.forget_after_fork()
+        return self._lent(self._readers, MOST_IDLE)
+
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The connection that writes, which has been used before if it can be."""
+        self.forget_after_fork()
+        return self._lent(self._writers, 1)
+
+    @contextlib.contextmanager
+    def _lent(self, idle: deque[sqlite3.Connection], most: int) -> Generator[sqlite3.Connection]:
+        if self.is_closed:
+            raise BackendUnavailable(f"{self.path}: this backend was closed")
         try:
-            connection = self._idle.pop()
+            connection = idle.pop()
         except IndexError:
-            connection = self.connect()
+            connection = self._connect()
         try:
             yield connection
         finally:
-            if connection in self._open:  # neither closed meanwhile, nor of the parent process
-                if len(self._idle) < MOST_IDLE:
-                    self._idle.append(connection)
+            if connection in self._open:  # not of the parent process
+                if len(idle) < most:
+                    idle.append(connection)
                 else:
                     self._open.discard(connection)
                     connection.close()
+                if self.is_closed:  # meanwhile
+                    _close(idle, self._open, self._pid)
 
-    def connect(self) -> sqlite3.Connection:
-        """A new connection. Raises BackendUnavailable."""
+    def _connect(self) -> sqlite3.Connection:
         with errors_said_plainly(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -75,17 +96,20 @@ class Connections:
         return connection
 
     def close(self) -> None:
-        """Close what this process has opened."""
+        """Close what this process has opened: now what waits, and what is in use when it is given back."""
+        self.is_closed = True
         if not self.forget_after_fork():
-            _close(self._open, self._pid)
-        self._idle.clear()
+            for idle in (self._readers, self._writers):
+                _close(idle, self._open, self._pid)
 
 
-def _close(connections: set[sqlite3.Connection], pid: int) -> None:
+def _close(idle: deque[sqlite3.Connection], connections: set[sqlite3.Connection], pid: int) -> None:
     if pid == os.getpid():
-        for connection in list(connections):
-            connection.close()
-        connections.clear()
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = idle.pop()
+                connections.discard(connection)
+                connection.close()
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -89,9 +89,6 @@ class Bell:
                 if not seen.found:
                     now = time.monotonic()
                     _wait([nudge], max(0.0, min(max(alertness.rest_s, (now - began) * LEISURE), until - now)))
-        except sqlite3.ProgrammingError:  # closed in the middle of a look
-            if not self.is_closed:
-                raise
         finally:
             with self._lock:
                 del self._sleepers[nudger]

@@ -98,20 +98,30 @@ class Writer:
             self._has_leader = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].turn.release()
+            elif self._is_closed:
+                self._give_up_lock()
 
     def close(self) -> None:
-        """Give up the lock file."""
-        if self._lock_file is not None and self._pid == os.getpid():
+        """Give up the lock file, or let the one who leads now do so."""
+        if self._pid != os.getpid():
+            return
+        with self._mutex:
+            self._is_closed = True
+            if not self._has_leader:
+                self._give_up_lock()
+
+    def _give_up_lock(self) -> None:
+        if self._lock_file is not None:
             os.close(self._lock_file)
-        self._lock_file = self._connection = None
+            self._lock_file = None
 
     def _reset(self) -> None:
         """Start anew, also in a forked child: the parent's locks may be held by threads that are not here."""
         self._pid = os.getpid()
         self._mutex = threading.Lock()
-        self._has_leader = False
+        self._has_leader = self._is_closed = False
         self._waiting: deque[Ticket[Any]] = deque()
-        self._connection: sqlite3.Connection | None = None
+        self._prepared: sqlite3.Connection | None = None
         self._lock_file: int | None = None
         self._synchronous = "FULL"
 
@@ -119,8 +129,12 @@ class Writer:
         """Take up what waits, and commit it."""
         group: list[Ticket[Any]] = []
         try:
-            with self._file_locked(deadline), errors_said_plainly(self._connections.path):
-                connection = self._writable()
+            with (
+                self._file_locked(deadline),
+                errors_said_plainly(self._connections.path),
+                self._connections.writing() as connection,
+            ):
+                self._prepare(connection)
                 self._take(group)
                 self._commit(connection, group)
         except BaseException as error:
@@ -167,12 +181,10 @@ class Writer:
             ticket.error = error
         connection.execute("RELEASE one")
 
-    def _writable(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = self._connections.connect()
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if connection is not self._prepared:
             prepare(connection, self._connections.path)
-            self._connection = connection
-        return self._connection
+            self._prepared, self._synchronous = connection, "FULL"
 
     def _set_synchronous(self, connection: sqlite3.Connection, is_durable: bool) -> None:
         wanted = "FULL" if is_durable and self._durability == "full" else "NORMAL"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from ...backends.base import Filter, Retention
+from ...backends.base import Backend, Filter, Retention
 from ...core.controls import Controls, LimitSpec, RateSpec
-from ...core.errors import QueueFull
+from ...core.errors import BackendUnavailable, QueueFull
 from ...core.job import NewJob
 from ...core.queue import Queue
 from ...core.states import State
-from .bench import Bench, BenchWorker, succeeded
+from .bench import Bench, BenchWorker, requires, succeeded
 
 
 @contextmanager
@@ -190,3 +190,36 @@ def test_eight_claimers_at_once_share_a_rate_in_any_while(bench: Bench) -> None:
         futures = [bench.meanwhile(lambda worker=worker: work(worker)) for worker in workers]
         taken.append(sum(future.result(timeout=60) for future in futures))
     assert taken == [5, 0, 1, 3, 1, 5]
+
+
+@requires("is_shared")
+@_quick_turns()
+def test_closing_under_calls_of_other_threads_leaves_each_with_an_answer_or_an_error(bench: Bench) -> None:
+    for _ in range(10):
+        backend = bench.reopen()
+        busy, is_over = threading.Barrier(5), threading.Event()
+        enqueued: list[str] = []
+
+        def keep_calling(
+            call: Callable[[], object], busy: threading.Barrier = busy, is_over: threading.Event = is_over
+        ) -> str:
+            call()
+            busy.wait(10)
+            try:
+                while not is_over.is_set():
+                    call()
+            except BackendUnavailable as error:
+                return str(error)
+            return "closed"
+
+        def enqueue(backend: Backend = backend, enqueued: list[str] = enqueued) -> None:
+            enqueued += [made.id for made in backend.enqueue([bench.new()], now=bench.now)]
+
+        worker = bench.worker("w1", backend=backend)
+        calls = (enqueue, enqueue, backend.stats, lambda worker=worker: worker.wait(timeout_s=0.001))
+        threads = [bench.meanwhile(lambda call=call, keep=keep_calling: keep(call)) for call in calls]
+        busy.wait(10)
+        backend.close()
+        is_over.set()
+        assert all("closed" in thread.result(timeout=10) for thread in threads)
+        assert enqueued and None not in bench.backend.get(enqueued)
