@@ -196,7 +196,8 @@ def test_sizes() -> None:
 def test_a_job_id_says_its_task_and_sorts_by_time() -> None:
     job_id = new_job_id("studio.images.thumbnail")
     assert task_of(job_id) == "studio.images.thumbnail"
-    assert ulid(1, bytes(10)) < ulid(2, bytes(10)) < ulid(2**40, bytes(10))
+    assert ulid(1, bytes(16)) < ulid(2, bytes(16)) < ulid(2**40, bytes(16))
+    assert ulid(1469918176385, bytes(range(30, 46))) == "01ARYZ6S41YZ0123456789ABCD"
     assert len({new_job_id("t") for _ in range(1000)}) == 1000
     for text in ("", "thumbnail", "t:short", "t:01M84DV5TCF1RXYBB2A2J0ZYNBX", "t:01M84DV5TCF1RXYBB2A2J0ZYN\n"):
         assert task_of(text) is None

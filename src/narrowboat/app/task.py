@@ -243,26 +243,27 @@ class Enqueueable(Generic[P, R]):
         return self._prepare(options, args, kwargs)
 
     def _prepare(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
-        job_id = new_job_id(self.name)
+        spec = self.spec
+        job_id = new_job_id(spec.name)
         data = self._encode(job_id, args, kwargs)
         delay_s, due = options.when()
         return PreparedJob(
             NewJob(
                 id=job_id,
-                task=self.name,
+                task=spec.name,
                 queue=options.queue,
                 args=data,
                 priority=options.priority,
                 delay_s=delay_s,
                 due=due,
-                key=self._key(options, data, args, kwargs),
+                key=None if options.key is None else self._key(options.key, data, args, kwargs),
                 key_for=options.key_for,
-                lane_key=self._lane_key(data),
+                lane_key=self._lane_key(data) if spec.controls.per else "",
                 client=options.client,
                 headers=dict(options.headers),
                 tags=tuple(options.tags),
-                summary=self._summary(options, data),
-                shape=self.spec.shape,
+                summary=self._summary(options.summary, data) if options.summary else "",
+                shape=spec.shape,
             ),
             options.connection,
         )
@@ -276,34 +277,27 @@ class Enqueueable(Generic[P, R]):
             self._app.drop_files(job_id)  # those before the one that was refused
             raise
 
-    def _key(self, options: Options, data: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        if options.key is None:
-            return None
-        if callable(options.key):
-            key = options.key(*args, **kwargs)
-        elif options.key == keys.ARGUMENTS:
-            key = keys.name_of(self._signature.all_values(data, _content))
+    def _key(self, key: str | Callable[..., str], data: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if callable(key):
+            found = key(*args, **kwargs)
+        elif key == keys.ARGUMENTS:
+            found = keys.name_of(self._signature.all_values(data, _content))
         else:
-            key = keys.fill(options.key, self._signature.all_values(data, _content), f"key of {self.name}")
-        return keys.checked(key, f"key of {self.name}")
+            found = keys.fill(key, self._signature.all_values(data, _content), f"key of {self.name}")
+        return keys.checked(found, f"key of {self.name}")
 
     def _lane_key(self, data: bytes) -> str:
-        controls = self.spec.controls
-        if not controls.per:
-            return ""
-        key = controls.lane_key(lambda: self._signature.all_values(data, _content), self.name)
+        key = self.spec.controls.lane_key(lambda: self._signature.all_values(data, _content), self.name)
         return keys.checked(key, where(self.name))
 
-    def _summary(self, options: Options, data: bytes) -> str:
-        if not options.summary:
-            return ""
+    def _summary(self, summary: str, data: bytes) -> str:
         where = f"summary of {self.name}"
-        return keys.fill(options.summary, self._signature.all_values(data, lambda ref: ref.name), where)[:MAX_SUMMARY]
+        return keys.fill(summary, self._signature.all_values(data, lambda ref: ref.name), where)[:MAX_SUMMARY]
 
     def _find(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle[R] | None:
-        key = self._key(options, self._signature.encode(args, kwargs, by_content), args, kwargs)
-        if key is None:
+        if options.key is None:
             raise ConfigError(f'task {self.name} has no key to find jobs by; declare one, such as key="arguments"')
+        key = self._key(options.key, self._signature.encode(args, kwargs, by_content), args, kwargs)
         for name in self.spec.names:
             found = self._app.backend.find_key(name, key)
             if found:

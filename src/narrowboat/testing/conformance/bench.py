@@ -91,7 +91,7 @@ class Bench:
 
     def new(self, task: str = TASK, **fields: Any) -> NewJob:
         """A job that is not written yet. Its id says nothing about order, as ids of many hosts do."""
-        entropy = hashlib.sha256(str(next(self._numbers)).encode()).digest()[:10]
+        entropy = hashlib.sha256(str(next(self._numbers)).encode()).digest()[:16]
         return NewJob(id=f"{task}:{ulid(1_000_000_000, entropy)}", task=task, **fields)
 
     def add(self, task: str = TASK, **fields: Any) -> str:
