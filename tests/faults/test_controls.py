@@ -216,3 +216,33 @@ def test_a_limit_holds_while_workers_are_killed(room: ModuleType, url: str, tmp_
                 victim.process.wait(10)
         wait_for("every job", lambda: done() == len(ids), 60)
     assert running() == 0
+
+
+OUT_OF_ORDER = """
+import asyncio
+from narrowboat import App, Breaker, Retry
+
+app = App("outage")
+begun, failed = asyncio.Barrier(2), asyncio.Event()
+
+
+@app.task(retry=Retry(attempts=1), breaker=Breaker("api", failures=1, retry_after="5m", on=OSError))
+async def call(is_first: bool) -> None:
+    async with asyncio.timeout(30):
+        await begun.wait()
+        if is_first:
+            failed.set()
+        await failed.wait()
+    raise ConnectionError("the api is down")
+"""
+
+
+def test_the_log_tells_a_failure_that_the_breaker_holds_from_one_that_is_charged(url: str, tmp_path: Path) -> None:
+    (tmp_path / "outage.py").write_text(OUT_OF_ORDER)
+    with running_worker("outage:app", url, tmp_path, "-n", "1") as worker, contextlib.closing(App("x", url=url)) as app:
+        first, second = (app.enqueue_by_name("outage.call", is_first) for is_first in (True, False))
+        wait_for("both to fail", lambda: first.refresh().is_finished and second.refresh().record.snoozes == 1)
+        line = f"{second.id} attempt 1 held by its breaker, not charged; again in"
+        wait_for("the line", lambda: line in worker.output())
+        assert f"{first.id} is dead after attempt 1 failed: ConnectionError: the api is down" in worker.output()
+        assert f"{second.id} is dead" not in worker.output()

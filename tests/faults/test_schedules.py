@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from narrowboat.app.timetable import entries
 from narrowboat.backends.base import Filter
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core.schedule import Schedule, latest_until
@@ -51,3 +52,21 @@ def test_three_workers_make_one_job_of_a_time_that_was_missed_and_then_none_too_
             time_of = backend.schedules([spec.key])[spec.key].last
             assert time_of == latest_until(spec, time.time())
         assert jobs() == 1
+
+
+def test_a_reload_brings_a_new_schedule_at_once_and_takes_the_old_one_away(tmp_path: Path) -> None:
+    code = tmp_path / "clockwork.py"
+    minute = (time.localtime().tm_min + 30) % 60
+    old, new = f"{minute} 1 * * *", f"{minute} * * * *"
+    old_key, new_key = (Schedule(cron).spec("clockwork.tick").key for cron in (old, new))
+    code.write_text(APP.format(cron=old))
+    url = f"sqlite:///{tmp_path / 'clockwork.db'}"
+    with contextlib.closing(SQLiteBackend(tmp_path / "clockwork.db")) as backend:
+        # The new one has a time to make up for: so it runs as soon as it is looked at.
+        assert backend.fire(new_key, time.time() - 7 * 3600, None)
+        with running_worker("clockwork:app", url, tmp_path, "-n", "1") as worker:
+            wait_for("the first look", lambda: backend.schedules([old_key])[old_key].last)
+            code.write_text(APP.format(cron=new) + "# longer: Python compares files by size and whole seconds")
+            worker.signal(signal.SIGHUP)
+            wait_for("the job", lambda: len(backend.find(Filter(tag="schedule:clockwork.tick")).jobs) == 1, 20)
+            assert [entry.cron for entry in entries(backend, time.time())] == [new]

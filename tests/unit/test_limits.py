@@ -14,7 +14,7 @@ from narrowboat import App, ConfigError, File, Queue, QueueFull
 from narrowboat.backends.base import Filter
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core.job import NewJob
-from narrowboat.core.queue import MAX_CLIENT
+from narrowboat.core.queue import MAX_CLIENT, Over, Tally
 from narrowboat.core.states import State
 from narrowboat.files.store import SHARDS
 
@@ -177,3 +177,16 @@ def test_a_file_of_before_the_first_release_is_named_as_such(tmp_path: Path) -> 
         connection.execute("PRAGMA user_version = 1")
     with pytest.raises(ConfigError, match="start with a new file"):
         SQLiteBackend(path)
+
+
+def test_whether_a_call_goes_past_a_limit_is_reckoned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over, reckoned = Tally.over, list[Tally]()
+
+    def counted(self: Tally) -> Over | None:
+        reckoned.append(self)
+        return over(self)
+
+    monkeypatch.setattr(Tally, "over", counted)
+    with closing(SQLiteBackend(tmp_path / "jobs.db")) as backend:
+        backend.enqueue([NewJob(id="shop.a:1", task="shop.a", queue="images")], limits={"images": Queue("images", 1)})
+    assert len(reckoned) == 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from narrowboat import App, ConfigError, Schedule
+from narrowboat import App, ConfigError, Limit, Schedule
+from narrowboat.backends.base import WorkerInfo
+from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.cli.schedules import command
 from narrowboat.core.schedule import (
     ScheduleState,
     explained,
@@ -16,6 +21,7 @@ from narrowboat.core.schedule import (
     plan,
     unusual_days,
 )
+from narrowboat.core.task import TaskSpec
 
 LONDON = "Europe/London"
 
@@ -126,6 +132,41 @@ def test_arguments_of_a_schedule_are_those_of_its_task() -> None:
         )
 
 
+def test_a_job_of_a_schedule_is_like_every_other_job_of_its_task() -> None:
+    app = App("s", url="memory://")
+
+    @app.task(
+        name="s.report",
+        schedule=[Schedule("0 3 * * *", name="all"), Schedule("0 3 * * *", name="eu", region="eu")],
+        key="report-{region}",
+        key_for="1h",
+        limit=Limit(1, key="region:{region}"),
+        tags=["money"],
+        summary="The report of {region}",
+    )
+    def report(region: str = "all") -> str:
+        return region
+
+    with app.testing() as jobs:
+        jobs.clock.advance("25h")
+        by_hand = report.enqueue("eu")
+        assert {job.result for job in jobs.drain()} == {"all", "eu"}
+        made, of_eu = report.find(), report.find("eu")
+        assert made is not None and of_eu is not None
+        assert of_eu.id == by_hand.id, "it held the key when the time came"
+        record, usual = made.record, report.job().new
+        assert (record.key, record.lane_key, record.summary) == (usual.key, usual.lane_key, usual.summary)
+        assert (record.key, record.lane_key, record.tags) == ("report-all", "region:all", ("schedule:all", "money"))
+        jobs.clock.advance("24h")
+        assert {job.result for job in jobs.drain()} == {"all", "eu"}
+
+
+def test_a_schedule_and_a_key_that_only_code_can_tell_do_not_go_together() -> None:
+    app = App("s", url="memory://")
+    with pytest.raises(ConfigError, match="cannot be a function"):
+        app.task(name="s.report", schedule="0 3 * * *", key=lambda: "today")(lambda: None)
+
+
 def test_a_test_moves_the_clock_to_when_something_is_due() -> None:
     app = App("s", url="memory://")
 
@@ -139,3 +180,26 @@ def test_a_test_moves_the_clock_to_when_something_is_due() -> None:
         [job] = jobs.drain()
         assert (job.result, job.record.tags) == ("done", ("schedule:s.nightly",))
         assert jobs.drain() == []
+
+
+def test_a_look_at_one_schedule_asks_once_what_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = App("shop", url=f"sqlite:///{tmp_path / 'shop.db'}")
+
+    @app.task(schedule="0 3 * * *", timezone=LONDON, name="shop.nightly")
+    def nightly() -> None: ...
+
+    app.backend.publish(WorkerInfo(id="w", host="here", pid=0), app.manifest())
+    app.close()
+    calls: list[object] = []
+    published = SQLiteBackend.published
+
+    def counted(self: SQLiteBackend, names: Sequence[str] | None = None) -> dict[str, TaskSpec]:
+        calls.append(names)
+        return published(self, names)
+
+    monkeypatch.setattr(SQLiteBackend, "published", counted)
+    command.main(["shop.nightly", "--url", f"sqlite:///{tmp_path / 'shop.db'}"], standalone_mode=False)
+    assert "the clocks go" in capsys.readouterr().out
+    assert len(calls) == 1

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from narrowboat import ConfigError, kernel
-from narrowboat.backends.base import Retention, WorkerInfo
+from narrowboat.backends.base import Retention, Wakeup, WorkerInfo
 from narrowboat.backends.memory import MemoryBackend
+from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core import codec
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import MAX_PAYLOAD, Claim, NewJob, Progress
 from narrowboat.core.needs import Reach
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
 from narrowboat.core.states import State
-from narrowboat.core.task import TaskSpec
+from narrowboat.core.task import Manifest, TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
 from narrowboat.sandbox import system
 from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
+from narrowboat.worker.exchange import JOIN_S, Exchange
 from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
 from narrowboat.worker.heartbeat import Heartbeat
 from narrowboat.worker.held import Held
@@ -423,3 +428,38 @@ def test_thousands_of_old_records_go_in_one_beat() -> None:
     heartbeat._purge()
     [queue] = backend.stats()
     assert queue.counts == {State.CANCELLED: 10}
+
+
+def test_the_threads_of_a_worker_have_ended_when_it_does(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    backend, info = SQLiteBackend(tmp_path / "jobs.db"), this_worker(2, 30.0)
+    exchange = Exchange(backend, info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
+    exchange.open(Manifest(app="shop", tasks=()))
+    threads = set(threading.enumerate()) - before
+    assert {"narrowboat-courier", "narrowboat-heartbeat"} < {thread.name for thread in threads}
+    exchange.close()
+    backend.close()
+    began = time.monotonic()
+    exchange.join()
+    assert time.monotonic() - began < JOIN_S
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_thread_that_the_backend_does_not_let_go_is_given_up() -> None:
+    class Stuck(MemoryBackend):
+        def wait(self, *_: Any, **__: Any) -> Wakeup:
+            entered.set()
+            let_go.wait(30)
+            return Wakeup(False, 0)
+
+    entered, let_go, info = threading.Event(), threading.Event(), this_worker(2, 30.0)
+    backend = Stuck()
+    exchange = Exchange(backend, info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
+    exchange.open(Manifest(app="shop", tasks=()))
+    assert entered.wait(10)
+    exchange.close()
+    backend.close()
+    began = time.monotonic()
+    exchange.join()
+    assert JOIN_S <= time.monotonic() - began < 10
+    let_go.set()

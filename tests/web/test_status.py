@@ -167,6 +167,22 @@ def test_a_token_comes_in_the_query_a_header_or_a_cookie(desk: Desk, where: str)
     assert desk.web.status.job(job_id, ask).status == 200
 
 
+def test_a_query_of_more_fields_than_anybody_needs_shows_nothing(desk: Desk) -> None:
+    job_id = desk.enqueue()
+    ask = Ask({}, "x=1&" * 250 + f"token={desk.web.token(job_id)}")
+    assert desk.web.status.job(job_id, ask).status == 404
+
+
+def test_where_the_base_is_a_whole_address_results_carry_their_token_too(desk: Desk) -> None:
+    job_id = desk.enqueue()
+    [claim] = desk.hand.take()
+    desk.hand.finish(claim, result="small")
+    web = Web(desk.app, key=KEY, base="https://shop.example/jobs")
+    token = web.token(job_id)
+    result = body(web.status.job(job_id, Ask({}, f"token={token}")))["result"]
+    assert result == f"https://shop.example/jobs/{job_id}/result?token={token}"
+
+
 def test_whatever_is_not_ones_own_is_not_found_alike(desk: Desk) -> None:
     mine, other = desk.enqueue(), desk.enqueue()
     never = new_job_id("shop.resize")

@@ -18,7 +18,7 @@ from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
 from ..core.aside import in_thread
-from ..core.controls import Breaker, Limit, Rate
+from ..core.controls import Breaker, Limit, Rate, refuse_other_numbers
 from ..core.errors import (
     BackendUnavailable,
     BadArguments,
@@ -28,7 +28,7 @@ from ..core.errors import (
     UnknownJob,
     UnknownTask,
 )
-from ..core.file import Accept, File, FileRef, Put, binder, names_files
+from ..core.file import Accept, File, FileRef, Put, bound_by, names_files
 from ..core.hooks import Around, Hooks, Starter
 from ..core.ids import is_task_name, new_job_id, task_of
 from ..core.job import Enqueued, NewJob
@@ -191,6 +191,9 @@ class App:
             for known in task.spec.names:
                 if known in self._tasks:
                     raise ConfigError(f"two tasks are named {known}; give one of them another name=")
+            if task.spec.controls:
+                others = {other.name: other.spec.controls for other in self._tasks.values()}
+                refuse_other_numbers(task.name, task.spec.controls, others)
             for known in task.spec.names:
                 self._tasks[known] = task
             return task
@@ -413,11 +416,8 @@ class App:
             return codec.decode(data) if data else None
         if not known.spec.gives_files:
             return known.decode_result(data)
-        before = binder.set(opener(self.files))
-        try:
+        with bound_by(opener(self.files)):
             return known.decode_result(data)
-        finally:
-            binder.reset(before)
 
     @contextlib.contextmanager
     def testing(self, *, inline: bool = False, errors: Errors = "raise") -> Generator[Rehearsal]:

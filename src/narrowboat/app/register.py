@@ -7,10 +7,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+import msgspec
+
 from ..core import keys
 from ..core.arguments import Signature
 from ..core.controls import Breaker, Limit, Rate, controls_of
-from ..core.errors import BadArguments, ConfigError
+from ..core.errors import ConfigError
 from ..core.ids import is_task_name
 from ..core.needs import Limits, Needs
 from ..core.queue import checked_name
@@ -87,7 +89,6 @@ def registered(
             Limit(limit) if isinstance(limit, int) else limit,
             breaker,
         ),
-        schedules=_schedules(schedule, timezone, full_name, signature),
         needs=(needs or Needs()).policy(full_name),
         aliases=_aliases(aliases, full_name),
         shape=signature.shape,
@@ -97,27 +98,25 @@ def registered(
         doc=(function.__doc__ or "").strip().partition("\n")[0][:200],
     )
     options = Options(queue=queue, priority=priority, key=key, key_for=keys.hold(key_for), tags=tags, summary=summary)
-    if is_async:
-        return AsyncTask[..., Any](app, function, spec, signature, rules, options, breaker)
-    return Task[..., Any](app, function, spec, signature, rules, options, breaker)
+    kind = AsyncTask[..., Any] if is_async else Task[..., Any]
+    task = kind(app, function, spec, signature, rules, options, breaker)
+    task.spec = msgspec.structs.replace(spec, schedules=_schedules(schedule, timezone, task))
+    return task
 
 
 def _schedules(
-    asked: str | Schedule | Sequence[str | Schedule], timezone: str, task: str, signature: Signature
+    asked: str | Schedule | Sequence[str | Schedule], timezone: str, task: Enqueueable[..., Any]
 ) -> tuple[ScheduleSpec, ...]:
     several = [asked] if isinstance(asked, str | Schedule) else list(asked)
     found = [Schedule(one, timezone=timezone) if isinstance(one, str) else one for one in several]
-    specs: list[ScheduleSpec] = []
-    for number, schedule in enumerate(found, 1):
-        try:
-            args = signature.encode((), dict(schedule.arguments))
-        except BadArguments as error:
-            raise ConfigError(f"schedule {schedule.cron!r}: {error}") from error
-        specs.append(schedule.spec(task if len(found) == 1 else f"{task}/{number}", args))
+    specs = tuple(
+        task.scheduled(schedule, task.name if len(found) == 1 else f"{task.name}/{number}")
+        for number, schedule in enumerate(found, 1)
+    )
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
-        raise ConfigError(f"task {task}: its schedules have the same name twice: {', '.join(names)}")
-    return tuple(specs)
+        raise ConfigError(f"task {task.name}: its schedules have the same name twice: {', '.join(names)}")
+    return specs
 
 
 def _limits(

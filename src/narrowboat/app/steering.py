@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import msgspec
 
 from ..backends.base import Backend
 from ..core.controls import (
+    NEVER,
     BreakerSpec,
     Control,
     Gated,
@@ -54,6 +56,24 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def controls(backend: Backend) -> list[Shown]:
     """Those of all tasks that workers have published, by scope."""
+    declared = _declared(backend)
+    meters = backend.meters([shown.scope for shown in declared if "{" not in shown.scope])
+    return [_as_it_stands(shown, meters.get(shown.scope)) for shown in declared]
+
+
+def named(backend: Backend, scope: str) -> Shown | None:
+    """A control of this name, also one that is for a single value of an argument, as "limit:tenant:7"; None if no task
+    of a worker may mean it.
+    """
+    declared = _declared(backend)
+    found = next((shown for shown in declared if shown.scope == scope), None)
+    if found is not None and "{" in scope:
+        return found
+    found = found or next((shown for shown in declared if _may_mean(shown.scope, scope)), None)
+    return found and _as_it_stands(msgspec.structs.replace(found, scope=scope), backend.meters([scope])[scope])
+
+
+def _declared(backend: Backend) -> list[Shown]:
     tasks: dict[str, list[str]] = defaultdict(list)
     found: dict[str, Control] = {}
     for name, spec in sorted(backend.published().items()):
@@ -61,13 +81,18 @@ def controls(backend: Backend) -> list[Shown]:
             scope = f"{kind_of(control)}:{control.key}"
             found[scope] = control
             tasks[scope].append(name)
-    meters = backend.meters([scope for scope in found if "{" not in scope])
-    return [_shown(scope, found[scope], tuple(tasks[scope]), meters.get(scope)) for scope in sorted(found)]
+    return [Shown(scope=scope, control=found[scope], tasks=tuple(tasks[scope])) for scope in sorted(found)]
 
 
-def _shown(scope: str, control: Control, tasks: tuple[str, ...], meter: Meter | None) -> Shown:
+def _as_it_stands(shown: Shown, meter: Meter | None) -> Shown:
     override = meter.override if meter else None
-    return Shown(scope=scope, control=override or control, tasks=tasks, is_adjusted=override is not None, meter=meter)
+    control = override or shown.control
+    return msgspec.structs.replace(shown, control=control, is_adjusted=override is not None, meter=meter)
+
+
+def _may_mean(template: str, scope: str) -> bool:
+    parts = re.split(r"\{[^}]*\}", template)
+    return len(parts) > 1 and re.fullmatch(".+".join(map(re.escape, parts)), scope) is not None
 
 
 def adjust(backend: Backend, scope: str, numbers: str | int | Rate | Limit | None) -> Control | None:
@@ -92,11 +117,6 @@ def adjust(backend: Backend, scope: str, numbers: str | int | Rate | Limit | Non
         control = msgspec.structs.replace(limit.spec(key), key=key)
     backend.adjust(scope, control)
     return control
-
-
-def is_named(backend: Backend, scope: str) -> bool:
-    """Whether a task of a worker may mean this control; one whose key depends on an argument may mean any."""
-    return any(shown.scope == scope or "{" in shown.scope for shown in controls(backend))
 
 
 def read_gates(backend: Backend, job: Job, spec: TaskSpec | None) -> list[tuple[Gated, Meter]]:
@@ -130,7 +150,7 @@ def _breaker(meter: Meter, now: float) -> str:
     why = f": {meter.reason}" if meter.reason else ""
     if meter.probe:
         return f"open, {meter.probe} tries now{why}"
-    if meter.until >= now + 10 * 366 * 86_400:
+    if meter.until >= NEVER:
         return f"open until a person closes it{why}"
     left_s = meter.until - now
     when = "next" if left_s <= 0 else f"in {in_words(left_s)}" if left_s < 60 else in_short(meter.until, now)

@@ -15,12 +15,13 @@ from ..core import codec, context, keys
 from ..core.arguments import Signature
 from ..core.aside import in_thread
 from ..core.controls import Breaker, where
-from ..core.errors import ConfigError, NarrowboatError
+from ..core.errors import BadArguments, ConfigError, NarrowboatError
 from ..core.file import File, FileRef, Put, by_content
 from ..core.ids import new_job_id
 from ..core.job import MAX_PRIORITY, MAX_SUMMARY, MIN_PRIORITY, NewJob
 from ..core.queue import MAX_CLIENT
 from ..core.retry import Retry
+from ..core.schedule import Schedule, ScheduleSpec
 from ..core.task import TaskSpec
 from ..core.units import seconds
 from .handle import Home, JobHandle
@@ -174,6 +175,30 @@ class Enqueueable(Generic[P, R]):
         }
         changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return BoundTask(self, replace(self._options, **changed))
+
+    def scheduled(self, schedule: Schedule, name: str) -> ScheduleSpec:
+        """A schedule of this task, and what its jobs are like, which workers could not find out: they run no code of
+        the app. Raises ConfigError.
+        """
+        options, arguments = self._options, dict(schedule.arguments)
+        if callable(options.key):
+            raise ConfigError(
+                f"task {self.name}: it has a schedule, whose jobs are made without running code of yours, so its key "
+                'cannot be a function; give a text, such as "report-{region}", or "arguments"'
+            )
+        try:
+            data = self._signature.encode((), arguments)
+            return msgspec.structs.replace(
+                schedule.spec(name),
+                args=data.decode(),
+                job_key=None if options.key is None else self._key(options.key, data, (), arguments),
+                key_for=options.key_for,
+                lane_key=self._lane_key(data) if self.spec.controls.per else "",
+                tags=tuple(options.tags),
+                summary=self._summary(options.summary, data) if options.summary else "",
+            )
+        except BadArguments as error:
+            raise ConfigError(f"schedule {schedule.cron!r}: {error}") from error
 
     def find(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R] | None:
         """The latest job with the key of these arguments, or None: is it done, or being done?

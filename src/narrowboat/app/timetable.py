@@ -36,11 +36,10 @@ def entries(backend: Backend, now: float) -> list[Entry]:
 
 
 def run_now(backend: Backend, name: str, now: float) -> str:
-    """Make a job of a schedule now, beside its times; the job's id. Raises ConfigError."""
+    """Make a job of a schedule now, beside its times: its id, or of the job that holds its key. Raises ConfigError."""
     task, spec = _named(backend, name, now)
-    job = job_for(task, spec)
-    backend.enqueue([job])
-    return job.id
+    [there] = backend.enqueue([job_for(task, spec)])
+    return there.id
 
 
 def pause(backend: Backend, name: str, is_paused: bool, now: float) -> None:
@@ -54,9 +53,9 @@ def history(backend: Backend, name: str, limit: int = 10) -> Sequence[JobSummary
     return backend.find(Filter(tag=f"{TAG}{name}"), limit=limit).jobs
 
 
-def clock_changes(backend: Backend, name: str, now: float) -> list[str]:
+def clock_changes(entry: Entry, now: float) -> list[str]:
     """What becomes of its times on the next days on which the clocks change, a sentence for each."""
-    _, spec = _named(backend, name, now)
+    spec = ScheduleSpec(name=entry.name, cron=entry.cron, timezone=entry.timezone)
     return [_change(day, times) for day, times in unusual_days(spec, now)]
 
 

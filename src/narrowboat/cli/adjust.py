@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..app.steering import adjust, is_named
+from ..app.steering import adjust, named
 from ..core.errors import ConfigError
 from .common import backend_of, say, url_option
 
@@ -21,5 +21,5 @@ def command(scope: str, numbers: str | None, declared: bool, url: str | None) ->
     backend = backend_of(url)
     control = adjust(backend, scope, numbers)
     say(f"{scope} is as its tasks declare it" if control is None else f"{scope}: {control.words()}, until --declared")
-    if not is_named(backend, scope):
+    if not named(backend, scope):
         say(f"no task of a worker names {scope} yet; is the name right?")

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from ..app.steering import Shown, controls
+from ..app.steering import Shown, controls, named
 from .common import backend_of, json_option, say, say_json, url_option
 from .layout import table
 
@@ -19,7 +19,7 @@ from .layout import table
 def command(scope: str | None, url: str | None, as_json: bool) -> None:
     """Show the rates, limits and breakers of all tasks, and how they stand; of one, also what happened to it."""
     backend = backend_of(url)
-    found = [shown for shown in controls(backend) if scope in (None, shown.scope)]
+    found = controls(backend) if scope is None else [one] if (one := named(backend, scope)) else []
     if as_json:
         for shown in found:
             say_json(shown)

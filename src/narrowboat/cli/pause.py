@@ -6,8 +6,8 @@ import time
 
 import click
 
+from ..app import steering
 from ..app.pauses import pause, scope_of
-from ..app.steering import is_named
 from ..backends.base import Backend
 from ..core.moments import in_short
 from ..core.states import State
@@ -31,7 +31,8 @@ def command(
     gate = pause(backend, scope, until, reason)
     end = f"until {in_short(gate.until, time.time())}" if gate.until else "until it is resumed"
     say(f"{named(scope)} is paused {end}{f': {reason}' if reason else ''}")
-    say(waiting(backend, scope))
+    if there := waiting(backend, scope):
+        say(there)
 
 
 def named(scope: str) -> str:
@@ -43,7 +44,8 @@ def waiting(backend: Backend, scope: str) -> str:
     """What waits there, or that nothing of this name is known, which may be a slip."""
     kind, _, name = scope.partition(":")
     if kind == "breaker":
-        return "" if is_named(backend, scope) else f"no task of a worker names a breaker {name} yet; is the name right?"
+        is_known = steering.named(backend, scope) is not None
+        return "" if is_known else f"no task of a worker names a breaker {name} yet; is the name right?"
     if kind == "task":
         return "" if backend.published([name]) else f"no worker has published a task {name} yet; is the name right?"
     for queue in backend.stats():

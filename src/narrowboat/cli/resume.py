@@ -23,4 +23,5 @@ def command(queue: str | None, task: str | None, breaker: str | None, url: str |
         say(f"{named(scope)} was not paused")
         return
     say(f"{named(scope)} is resumed")
-    say(there)
+    if there:
+        say(there)

@@ -53,7 +53,7 @@ def command(name: str | None, do_run: bool, do_pause: bool, do_resume: bool, url
     ]
     table(rows, ["SCHEDULE", "TIMES", "NEXT", "IN WORDS"])
     if name:
-        for sentence in timetable.clock_changes(backend, name, now):
+        for sentence in timetable.clock_changes(found[0], now):
             say(sentence)
         for job in timetable.history(backend, name):
             say(f"{job.id}  {job.state}  {ago(job.enqueued_at)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from itertools import product
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -328,6 +329,17 @@ def controls_of(task: str, rate: Rate | None, limit: Limit | None, breaker: Brea
             "jobs wait in one line for each value, so give both the same key"
         )
     return msgspec.structs.replace(found, per=next(iter(templates), ""))
+
+
+def refuse_other_numbers(task: str, controls: Controls, others: Mapping[str, Controls]) -> None:
+    """Tasks that share a control share its numbers. others: by task. Raises ConfigError."""
+    for other, theirs in others.items():
+        for own, there in product(controls, theirs):
+            if (kind_of(own), own.key) == (kind_of(there), there.key) and own != there:
+                raise ConfigError(
+                    f"tasks {other} and {task} share {kind_of(own)}:{own.key}, but not its numbers ({there.words()}; "
+                    f"{own.words()}): give both the same, or one of them another key"
+                )
 
 
 def _key(key: str, task: str) -> str:

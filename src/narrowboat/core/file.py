@@ -190,6 +190,16 @@ Put = Callable[[File, Accept], Any]  # what stands for a file in JSON
 binder: ContextVar[Callable[[File], None] | None] = ContextVar("narrowboat_binder", default=None)
 
 
+@contextlib.contextmanager
+def bound_by(bind: Callable[[File], None]) -> Generator[None]:
+    """Files that are read in this block are read in this way."""
+    before = binder.set(bind)
+    try:
+        yield
+    finally:
+        binder.reset(before)
+
+
 def by_content(file: File, accept: Accept) -> FileRef:
     """A Put that stores nothing: the same content, the same name."""
     with file.lent() as content:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import codec
 from .ids import new_job_id
 from .job import NewJob
 from .schedule import ScheduleSpec
@@ -12,15 +11,17 @@ TAG = "schedule:"
 
 
 def job_for(task: TaskSpec, schedule: ScheduleSpec) -> NewJob:
-    """A new one, with the options of the task; its tag names the schedule."""
-    args = schedule.args.encode()
+    """A new one, with the options of the task; its first tag names the schedule."""
     return NewJob(
         id=new_job_id(task.name),
         task=task.name,
         queue=task.queue,
-        args=args,
+        args=schedule.args.encode(),
         priority=task.priority,
-        lane_key=task.controls.lane_key(lambda: codec.decode(args), task.name),
-        tags=(f"{TAG}{schedule.name}",),
+        key=schedule.job_key,
+        key_for=schedule.key_for,
+        lane_key=schedule.lane_key,
+        tags=(f"{TAG}{schedule.name}", *schedule.tags),
+        summary=schedule.summary,
         shape=task.shape,
     )

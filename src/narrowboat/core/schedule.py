@@ -24,13 +24,18 @@ Missed = Literal["once", "skip"]
 
 
 class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule as published. args: the arguments of its jobs, as JSON."""
+    """A schedule as published. From args (the arguments, as JSON) on: what its jobs are like, see NewJob."""
 
     name: str
     cron: str
     timezone: str = "UTC"
     missed: Missed = "once"
     args: str = "{}"
+    job_key: str | None = None
+    key_for: str | float = "active"
+    lane_key: str = ""
+    tags: tuple[str, ...] = ()
+    summary: str = ""
 
     @property
     def key(self) -> str:
@@ -73,11 +78,9 @@ class Schedule:
         self.arguments: Mapping[str, Any] = arguments
         next_after(self.spec(""), 0.0)
 
-    def spec(self, name: str, args: bytes = b"{}") -> ScheduleSpec:
-        """What is published."""
-        return ScheduleSpec(
-            name=self.name or name, cron=self.cron, timezone=self.timezone, missed=self.missed, args=args.decode()
-        )
+    def spec(self, name: str) -> ScheduleSpec:
+        """What is published, but for its jobs."""
+        return ScheduleSpec(name=self.name or name, cron=self.cron, timezone=self.timezone, missed=self.missed)
 
 
 def plan(spec: ScheduleSpec, state: ScheduleState, now: float) -> Plan:

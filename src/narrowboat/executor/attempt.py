@@ -15,7 +15,7 @@ import msgspec
 
 from ..core import codec, context
 from ..core.errors import BadArguments, Cancel, PayloadTooLarge, RetryIn, SlowDown, Snooze, Stopping
-from ..core.file import MOST_FILES, OUT, File, FileRef, binder, refs_in
+from ..core.file import MOST_FILES, OUT, File, FileRef, bound_by, refs_in
 from ..core.job import NewJob, Progress
 from ..core.moments import wait_of
 from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Released, SlowedDown, Snoozed, Unreadable
@@ -86,11 +86,8 @@ class Attempt:
             if file.ref is not None:
                 file.put_at(placed[file.ref.key])
 
-        before = binder.set(bind)
-        try:
+        with bound_by(bind):
             return self.task.read(self.run.args)
-        finally:
-            binder.reset(before)
 
     def carry(self, file: File) -> FileRef:
         """For a File in the result: sent to the worker now; what stands for it. Raises OSError, ValueError."""

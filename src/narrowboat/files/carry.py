@@ -56,7 +56,7 @@ def take_out(store: FileStore, job_id: str, token: int, result: bytes, sent: Seq
 
 
 def opener(store: FileStore) -> Callable[[File], None]:
-    """For `binder`: files that are read are read from there."""
+    """For `bound_by`: files that are read are read from there."""
 
     def bind(file: File) -> None:
         ref = file.ref

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..backends.base import Step
+from ..core.errors import BackendUnavailable
 from ..core.units import many
 from .link import Link, Service
 from .mail import Publish, Published, Requests, Stepped
@@ -30,7 +31,22 @@ class Courier(Service):
     def _step(self, step: Step) -> None:
         reply = self.link.until_done("step", lambda: self.link.backend.step(step))
         if reply is not None:
-            self.link.mailbox.post(Stepped(step, reply))
+            self.link.mailbox.post(Stepped(step, reply, self._spared(step)))
+
+    def _spared(self, step: Step) -> dict[str, float]:
+        """Whether a failure is charged is decided by its breaker, in the backend. The log is to say so: that is worth a
+        look, and not worth another one.
+        """
+        ids = [settlement.id for settlement in step.settled if settlement.trips]
+        try:
+            jobs = self.link.backend.get(ids) if ids else []
+        except BackendUnavailable:
+            return {}
+        spared: dict[str, float] = {}
+        for job in jobs:
+            if job is not None and job.due_at is not None and job.history and job.history[-1].outcome == "snoozed":
+                spared[job.id] = job.due_at - job.history[-1].ended_at
+        return spared
 
     def _publish(self, request: Publish) -> None:
         link = self.link

@@ -26,6 +26,7 @@ from .scheduler import Scheduler
 from .settings import STOPPING_S, Settings
 
 log = logging.getLogger("narrowboat.worker")
+JOIN_S = 1.0  # a thread that the backend does not let go is given up: the end of the worker must not hang on it
 ALONE_S = STOPPING_S + 1.0  # before the end of the lease: to tell an exclusive attempt, to kill it, and a second over
 
 
@@ -82,11 +83,26 @@ class Exchange:
         self._courier.requests.put(Publish(info, manifest))
         self._is_hungry = True
 
+    def published(self) -> None:
+        """The backend knows of the new code. Its schedules may be others."""
+        self.unpublished -= 1
+        self._scheduler.requests.put(True)
+
     def close(self) -> None:
-        """Ask the threads to end; they are not waited for."""
+        """Ask the threads to end; see `join`."""
+        self._ledger.close()
         self._link.is_closed.set()
         for service in self._services:
             service.requests.put(None)
+
+    def join(self) -> None:
+        """Wait a little for the threads, once the backend is closed: Python would end while they are within sqlite3 or
+        psycopg, which then come back to an interpreter that is no more.
+        """
+        until = time.monotonic() + JOIN_S
+        for service in self._services:
+            if service.is_alive():
+                service.join(max(0.0, until - time.monotonic()))
 
     def next_turn(self) -> float:
         """When `turn` has something to do though nothing happens."""
@@ -120,7 +136,7 @@ class Exchange:
         """A step was made: take what it claimed, stop what was cancelled."""
         step, reply = stepped.step, stepped.reply
         self.is_carrying = False
-        self._ledger.stepped(step)
+        self._ledger.stepped(step, stepped.spared)
         for job_id in reply.refused:
             log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
         if step.wants:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.codec import printable
 from ..core.decide import Settlement
@@ -16,6 +16,14 @@ log = logging.getLogger("narrowboat.jobs")
 LINES_A_SECOND = 20
 
 
+class End(NamedTuple):
+    """How an attempt ended, and how long it ran."""
+
+    held: Held
+    settlement: Settlement
+    ran_s: float
+
+
 class Journal:
     """One line for each settlement, up to LINES_A_SECOND successes a second; each with its job, for programs."""
 
@@ -23,8 +31,9 @@ class Journal:
         self._second = 0
         self._lines = self._unwritten = 0
 
-    def settled(self, held: Held, settlement: Settlement, ran_s: float) -> None:
-        """Write what became of a job."""
+    def settled(self, end: End, spared_s: float | None = None) -> None:
+        """Write what became of a job. spared_s: its failure was not charged; so long until it is tried again."""
+        held, settlement, ran_s = end
         if settlement.outcome == "succeeded":
             if self._has_room():
                 log.info("%s succeeded in %s", held.id, in_words(ran_s), extra=_about(held, settlement, ran_s))
@@ -34,6 +43,10 @@ class Journal:
             log.debug("%s given back (%s)", held.id, settlement.reason or "not begun", extra=about)
             return
         what = settlement.error.in_one_line() if settlement.error else settlement.reason
+        if spared_s is not None:
+            how = f"attempt {held.claim.attempt} held by its breaker, not charged; again in {in_words(spared_s)}"
+            log.warning("%s %s: %s", held.id, how, printable(what), extra=about | {"outcome": "snoozed"})
+            return
         level = logging.ERROR if settlement.to is State.DEAD else logging.WARNING
         log.log(level, "%s %s", held.id, printable(_sentence(held, settlement, what)), extra=about)
 

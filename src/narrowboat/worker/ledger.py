@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from ..core.job import Progress
 from ..core.outcome import Outcome, Unreadable
 from ..core.task import TaskSpec
 from .held import Held
-from .journal import Journal
+from .journal import End, Journal
 from .shyness import Shyness
 
 BATCH = 100  # settlements that fill a step
@@ -36,6 +36,7 @@ class Ledger:
         self._settled: list[tuple[Settlement, float | None]] = []  # with when the attempt began
         self._started: dict[str, Held] = {}
         self._progress: dict[str, ProgressReport] = {}
+        self._untold: dict[int, End] = {}  # failures that a breaker may not charge: to be written when it is known
         self._oldest_settled = self._oldest_started = self._oldest_progress = 0.0
         self.acknowledged = 0  # the last step whose reply was seen
         self.unsettled: dict[int, Held] = {}  # ended here, but the backend may not know: still this worker's
@@ -58,7 +59,11 @@ class Ledger:
         self._settled.append((settlement, held.started_at))
         self.unsettled[held.claim.token] = held
         self._started.pop(held.id, None)
-        self._journal.settled(held, settlement, 0.0 if held.started_at is None else now - held.started_at)
+        end = End(held, settlement, 0.0 if held.started_at is None else now - held.started_at)
+        if settlement.trips:
+            self._untold[held.claim.token] = end
+        else:
+            self._journal.settled(end)
 
     def _decide(self, held: Held, outcome: Outcome) -> Settlement:
         """What becomes of the job."""
@@ -85,11 +90,20 @@ class Ledger:
             self._oldest_progress = time.monotonic()
         self._progress[held.id] = ProgressReport(held.id, held.claim.token, progress)
 
-    def stepped(self, step: Step) -> None:
-        """The reply to a step was seen."""
+    def stepped(self, step: Step, spared: Mapping[str, float]) -> None:
+        """The reply to a step was seen. spared: see Stepped."""
         self.acknowledged = step.seq
         for settlement in step.settled:
             self.unsettled.pop(settlement.token, None)
+            end = self._untold.pop(settlement.token, None)
+            if end is not None:
+                self._journal.settled(end, spared.get(settlement.id))
+
+    def close(self) -> None:
+        """Write what was not written yet, as far as it is known."""
+        for end in self._untold.values():
+            self._journal.settled(end)
+        self._untold.clear()
 
     @property
     def is_empty(self) -> bool:

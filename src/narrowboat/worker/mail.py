@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from ..backends.base import ClaimRef, Extended, Step, StepReply, Want, WorkerInfo
@@ -59,10 +59,10 @@ class Requests(Generic[T]):
 
 
 class Stepped:
-    """The courier's answer."""
+    """The courier's answer. spared: jobs whose failure was not charged, and how many seconds they wait."""
 
-    def __init__(self, step: Step, reply: StepReply) -> None:
-        self.step, self.reply = step, reply
+    def __init__(self, step: Step, reply: StepReply, spared: Mapping[str, float]) -> None:
+        self.step, self.reply, self.spared = step, reply, spared
 
 
 class Listen:

@@ -20,14 +20,14 @@ AGAIN_S = 1.0  # after a backend that could not be reached
 
 
 class Scheduler(Service):
-    """Sleeps until the next due time of any schedule of this worker's tasks."""
+    """Sleeps until the next due time of any schedule of this worker's tasks, or until those are others."""
 
     def __init__(self, link: Link) -> None:
         super().__init__("scheduler", link)
         self.requests: Requests[bool] = Requests()
 
     def serve(self) -> None:
-        """Until it is told to end."""
+        """Until it is told to end. Any other request: look now, the tasks may be others."""
         while True:
             try:
                 if self.requests.get(timeout=self._look()) is None:
@@ -52,7 +52,8 @@ class Scheduler(Service):
                     continue
                 job = job_for(task, spec) if todo.runs else None
                 if link.backend.fire(spec.key, todo.due, job) and job is not None:
-                    log.info("schedule %s: %s", spec.name, job.id)
+                    is_there = job.key is None or link.backend.get([job.id])[0] is not None
+                    log.info("schedule %s: %s", spec.name, job.id if is_there else f"none, the key {job.key} is held")
             link.contact.made()
         except BackendUnavailable as error:
             link.contact.lost("schedules", error)

@@ -297,7 +297,7 @@ class Worker:
                 case CancelsAsked():
                     self._ledger.must_ask = True
                 case Published():
-                    self._exchange.unpublished -= 1
+                    self._exchange.published()
                 case Rescued():
                     self._exchange.rescued(message)
                 case Fetched():
@@ -348,6 +348,7 @@ class Worker:
         except NarrowboatError as error:
             log.error("could not say goodbye to the backend; others rescue what is left: %s", error)
         self._backend.close()
+        self._exchange.join()
 
     # Processes.
 

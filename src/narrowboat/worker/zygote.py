@@ -22,6 +22,9 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", kernel.PORTABLE)
 MEMORY = {
     "MALLOC_ARENA_MAX": "2",  # or threads reserve 64 MB of space each
     "MALLOC_TRIM_THRESHOLD_": "131072",  # or an executor keeps megabytes that one large job has freed
+    # With the line above, glibc would leave this at 128 KiB and map each block of a picture anew, which was 80 of
+    # 400 ms for the thumbnails of a photo (benchmarks/allocator.py). It takes no more than 32 MiB.
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
 }
 _PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.executor.zygote import main; main()"

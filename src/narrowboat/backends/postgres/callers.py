@@ -91,7 +91,9 @@ class Callers:
         return into.enqueue_within(self._sql, jobs, limits, write) if limits else write
 
     def _make_lanes(self, wanted: Jobs) -> None:
-        """Those that are not there yet, at once: else whoever needs one would wait until the caller commits."""
+        """Those that are not there yet, at once: else whoever needs one would wait until the caller commits. Those with
+        a key come and go, and are asked for each time.
+        """
         lanes = set(zip(wanted.queues, wanted.tasks, wanted.lane_keys, strict=True))
         if lanes <= self._lanes:
             return
@@ -99,7 +101,7 @@ class Callers:
         self._pool.run(lambda line: line.execute(self._sql("lanes"), named))
         if len(self._lanes) > 10_000:
             self._lanes.clear()
-        self._lanes |= lanes
+        self._lanes |= {lane for lane in lanes if not lane[2]}
 
     def _check(self, caller: Connection | AsyncConnection, theirs: Row) -> None:
         """Whether this connection leads to the very schema in which the backend's own connections work."""

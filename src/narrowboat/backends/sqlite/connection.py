@@ -15,7 +15,7 @@ from ...core.errors import BackendError, BackendUnavailable, ConfigError, Schema
 from .queries import sql
 
 DURABILITIES = ("full", "normal")
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 MOST_IDLE = 16  # readers that are kept for the next read
 APPLICATION_ID = 0x6E62_6F61  # marks the file as ours
 _leaked: list[object] = []  # of a parent process: to close them here would disturb its file locks and its WAL

@@ -24,21 +24,24 @@ def enqueue_within(
         return enqueue(connection, jobs, now)
     tally = Tally(limits, partial(counts.waiting, connection), partial(counts.waiting_of, connection))
     connection.execute("SAVEPOINT within")
-    answers = enqueue(connection, jobs, now, tally)
-    over = tally.over()
-    if over is not None:
+    written = _write(connection, jobs, now, tally)
+    if isinstance(written, Over):
         connection.execute("ROLLBACK TO within")
     connection.execute("RELEASE within")
-    return over or answers
+    return written
 
 
-def enqueue(
-    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, tally: Tally | None = None
-) -> list[Enqueued]:
-    """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none.
+def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
+    """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none."""
+    written = _write(connection, jobs, now, None)
+    assert not isinstance(written, Over)
+    return written
 
-    tally: where new jobs are counted; if they are over it, the caller is to roll back.
-    """
+
+def _write(
+    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, tally: Tally | None
+) -> list[Enqueued] | Over:
+    """tally: where new jobs are counted; if they are over it, the caller is to roll back."""
     written = _Batch(connection, now)
     ids = codec.encode([job.id for job in jobs]).decode()
     there = {row[0] for row in connection.execute(sql("known_ids"), {"ids": ids})}
@@ -58,8 +61,10 @@ def enqueue(
             tally.add(job)
         written.add(job, ord_)
         answers.append(Enqueued(job.id, True))
-    if tally is None or tally.over() is None:
-        written.flush()
+    over = None if tally is None else tally.over()
+    if over is not None:
+        return over
+    written.flush()
     return answers
 
 

@@ -21,6 +21,13 @@ def look_at_heads(connection: sqlite3.Connection, lanes: Iterable[int]) -> None:
         connection.execute(sql("lane_head"), {"lane": lane, "turn": draw(connection)})
 
 
+def drop_lanes(connection: sqlite3.Connection, lanes: Iterable[int]) -> None:
+    """Forget lanes with a key, of which there may be any number, when no record of a job is in them any more."""
+    keyed = [lane for lane in set(lanes) if lane < 0]
+    if keyed:
+        connection.execute(sql("lanes_drop"), {"lanes": codec.encode(keyed).decode()})
+
+
 def promote(connection: sqlite3.Connection, now: float, n: int) -> int:
     """Queue scheduled jobs that are due, at most n; returns how many."""
     due = connection.execute(sql("due"), {"now": now, "n": n}).fetchall()

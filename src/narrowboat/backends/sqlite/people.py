@@ -10,7 +10,7 @@ from ...core.states import FINAL, State
 from ..base import Change
 from . import counts
 from .enqueue import key_holder, lane_of
-from .lanes import look_at_heads
+from .lanes import drop_lanes, look_at_heads
 from .queries import sql
 
 
@@ -46,7 +46,7 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     row = connection.execute(sql("retry_find"), {"id": id_}).fetchone()
     if row is None or row[1] not in (State.DEAD, State.CANCELLED):
         return False
-    ord_, old_state, task, old_queue, lane_key, old_priority, key = row
+    ord_, old_state, task, old_queue, old_lane, lane_key, old_priority, key = row
     holder = key_holder(connection, task, key, "active", now)
     if holder is not None and holder != id_:
         return False
@@ -74,4 +74,5 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     moves[queue, state] += 1
     counts.moved(connection, moves)
     look_at_heads(connection, [lane])
+    drop_lanes(connection, [old_lane])
     return True

@@ -9,9 +9,10 @@ from ...core import codec
 from ...core.states import State
 from ..base import Retention
 from . import counts
+from .lanes import drop_lanes
 from .queries import sql
 
-_TABLES = ("purge_key", "purge_payload", "purge_result", "purge_attempt", "purge_job")
+_TABLES = ("purge_key", "purge_payload", "purge_result", "purge_attempt")
 
 
 def purge(connection: sqlite3.Connection, retention: Retention, limit: int, now: float) -> int:
@@ -38,5 +39,6 @@ def _purge(connection: sqlite3.Connection, queue: str, kind: str, before: float,
         named = {"ords": codec.encode([ord_ for ord_, _ in gone]).decode()}
         for table in _TABLES:
             connection.execute(sql(table), named)
+        drop_lanes(connection, [lane for (lane,) in connection.execute(sql("purge_job"), named)])
         counts.moved(connection, Counter({(queue, state): -n for state, n in Counter(s for _, s in gone).items()}))
     return len(gone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.schedule import ScheduleState
 from ...core.states import State
-from .bench import Bench, requires
+from .bench import Bench, requires, succeeded
 
 KEY = "demo.send@times"
 
@@ -39,6 +39,18 @@ def test_a_time_that_is_passed_over_makes_no_job(bench: Bench) -> None:
     assert bench.backend.fire(KEY, bench.now, None, now=bench.now)
     assert not bench.worker().claim()
     assert bench.backend.schedules([KEY])[KEY].last == bench.now
+
+
+def test_a_time_whose_key_is_held_is_dealt_with_all_the_same(bench: Bench) -> None:
+    held, late, later = bench.add(key="k"), bench.new(key="k"), bench.new(key="k")
+    assert bench.backend.fire(KEY, bench.now - 5, late, now=bench.now)
+    assert bench.backend.get([late.id], now=bench.now) == [None]
+    assert not bench.backend.fire(KEY, bench.now - 5, later, now=bench.now)
+    worker = bench.worker()
+    worker.settle(succeeded(worker.claim_one()))
+    assert bench.state(held) is State.SUCCEEDED
+    assert bench.backend.fire(KEY, bench.now, later, now=bench.now)
+    assert bench.state(later.id) is State.QUEUED
 
 
 def test_a_job_of_a_schedule_wakes_a_worker(bench: Bench) -> None:

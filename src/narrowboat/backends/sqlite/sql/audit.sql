@@ -11,6 +11,9 @@ UNION ALL
 SELECT 'job ' || id || ' is ' || state || ' and has ' || CASE WHEN finished_at IS NULL THEN 'no' ELSE 'a' END || ' finish time'
 FROM job WHERE (state IN ('succeeded', 'dead', 'cancelled')) <> (finished_at IS NOT NULL)
 UNION ALL
+SELECT 'lane ' || id || ' has a key, ' || lane_key || ', and no record of a job' FROM lane
+WHERE id < 0 AND id NOT IN (SELECT lane FROM job)
+UNION ALL
 SELECT 'job ' || id || ' has no lane' FROM job WHERE lane NOT IN (SELECT id FROM lane)
 UNION ALL
 SELECT 'job ' || job.id || ' is not in the lane of its queue and task' FROM job JOIN lane ON lane.id = job.lane

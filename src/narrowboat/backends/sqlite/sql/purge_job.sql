@@ -1,2 +1,2 @@
--- Delete what belongs to the jobs in :ords (JSON).
-DELETE FROM job WHERE ord IN (SELECT value FROM json_each(:ords))
+-- Delete the jobs in :ords (JSON). Returns their lanes.
+DELETE FROM job WHERE ord IN (SELECT value FROM json_each(:ords)) RETURNING lane

@@ -6,7 +6,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('counter', 0);  -- gives turns of lanes and tokens of claims
 
 CREATE TABLE lane (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY,              -- below 0 where it has a key: it is dropped with the last record of its jobs
     queue TEXT NOT NULL,
     task TEXT NOT NULL,
     lane_key TEXT NOT NULL,
@@ -57,6 +57,7 @@ CREATE INDEX job_running ON job (worker, step, queue) WHERE state = 'running';
 CREATE INDEX job_cancelling ON job (worker) WHERE state = 'running' AND cancel IS NOT NULL;
 CREATE INDEX job_done ON job (queue, finished_at) WHERE state IN ('succeeded', 'cancelled');
 CREATE INDEX job_dead ON job (queue, finished_at) WHERE state = 'dead';
+CREATE INDEX job_keyed ON job (lane) WHERE lane < 0;
 CREATE INDEX job_client ON job (queue, client) WHERE client <> '' AND state IN ('scheduled', 'queued');
 
 -- How many jobs of each queue are in each state.

@@ -9,7 +9,7 @@ BEGIN
         SELECT opening.lane, opening.turn, opening.rank
         FROM narrowboat.opening JOIN narrowboat.lane ON lane.id = opening.lane
         WHERE opening.queue = ANY (p_queues) LIMIT 1000
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF opening SKIP LOCKED FOR NO KEY UPDATE OF lane SKIP LOCKED
     ), gone AS (
         DELETE FROM narrowboat.opening USING locked
         WHERE opening.lane = locked.lane AND opening.turn = locked.turn

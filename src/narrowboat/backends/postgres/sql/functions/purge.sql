@@ -14,6 +14,7 @@ DECLARE
     kept bigint[];
     gone integer := 0;
     idle text[];
+    lanes integer[];
 BEGIN
     PERFORM narrowboat.fold_tally();
     FOR one IN SELECT queue, sum(succeeded + cancelled) AS done, sum(dead) AS dead FROM narrowboat.tally GROUP BY queue
@@ -51,10 +52,16 @@ BEGIN
             SELECT one.queue, -count(*) FILTER (WHERE state = 'succeeded'), -count(*) FILTER (WHERE state = 'dead'),
                    -count(*) FILTER (WHERE state = 'cancelled')
             FROM ended;
-            DELETE FROM narrowboat.job WHERE ord = ANY (ords);
+            WITH forgotten AS (
+                DELETE FROM narrowboat.job WHERE ord = ANY (ords) RETURNING lane
+            )
+            SELECT lanes || array_agg(DISTINCT lane) FILTER (WHERE lane < 0) INTO lanes FROM forgotten;
             gone := gone + cardinality(ords);
         END LOOP;
     END LOOP;
+    IF lanes IS NOT NULL THEN
+        PERFORM narrowboat.drop_lanes(lanes);
+    END IF;
     SELECT array_agg(scope) INTO idle FROM (
         SELECT scope FROM narrowboat.meter
         WHERE full_at <= at AND opens_at IS NULL AND running = 0 AND until = 0 AND failures = '{}' AND history = '{}'

@@ -12,11 +12,12 @@ DECLARE
     found_job record;
     holder bigint;
     new_lane integer;
+    left_lanes integer[];
     new_queue text;
 BEGIN
     retried := '{}';
     FOREACH one IN ARRAY p_ids LOOP
-        SELECT job.ord, job.task, job.queue, job.key, job.priority, job.client, lane.lane_key, done.revision, done.ran_by,
+        SELECT job.ord, job.task, job.queue, job.lane, job.key, job.priority, job.client, lane.lane_key, done.revision, done.ran_by,
                done.state
         INTO found_job
         FROM narrowboat.job JOIN narrowboat.done ON done.ord = job.ord JOIN narrowboat.lane ON lane.id = job.lane
@@ -56,5 +57,11 @@ BEGIN
             rings := rings || narrowboat.line_up(ARRAY[new_lane], ARRAY[-coalesce(p_priority, found_job.priority)]::smallint[]);
         END IF;
         retried := retried || true;
+        IF found_job.lane < 0 AND found_job.lane <> new_lane THEN
+            left_lanes := left_lanes || found_job.lane;
+        END IF;
     END LOOP;
+    IF left_lanes IS NOT NULL THEN
+        PERFORM narrowboat.drop_lanes(left_lanes);
+    END IF;
 END $$;
