@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import App as App
     from .app import AsyncTask as AsyncTask
+    from .app import BatchHandle as BatchHandle
     from .app import JobHandle as JobHandle
     from .app import PreparedJob as PreparedJob
     from .app import Task as Task
@@ -75,6 +76,9 @@ if TYPE_CHECKING:
         StoreUnavailable as StoreUnavailable,
     )
     from .core.errors import (
+        UnknownBatch as UnknownBatch,
+    )
+    from .core.errors import (
         UnknownJob as UnknownJob,
     )
     from .core.errors import (
@@ -94,7 +98,7 @@ if TYPE_CHECKING:
     from .core.states import State as State
 
 _HOMES = {
-    "app": ("App", "AsyncTask", "JobHandle", "PreparedJob", "Task"),
+    "app": ("App", "AsyncTask", "BatchHandle", "JobHandle", "PreparedJob", "Task"),
     "core.context": ("RunningJob", "current_job", "progress"),
     "core.controls": ("Breaker", "Limit", "Rate"),
     "core.errors": (
@@ -116,6 +120,7 @@ _HOMES = {
         "Snooze",
         "Stopping",
         "StoreUnavailable",
+        "UnknownBatch",
         "UnknownJob",
         "UnknownTask",
         "WaitTimeout",

@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
@@ -18,6 +18,7 @@ from ..backends.urls import open_backend, resolve, resolve_files
 from ..backends.whereabouts import elsewhere
 from ..core import codec, context
 from ..core.aside import in_thread
+from ..core.batch import BatchPart
 from ..core.controls import Breaker, Limit, Rate, refuse_other_numbers
 from ..core.errors import (
     BackendUnavailable,
@@ -44,8 +45,10 @@ from ..files import pictures
 from ..files.carry import opener
 from ..files.store import FileStore, keep, key_for
 from ..files.urls import open_files
+from . import batch as batching
 from . import pauses, steering
 from .again import changed, refuse_unknown
+from .batch import BatchHandle, When
 from .handle import AnyJob, JobHandle, unknown_job
 from .register import Registrar, registered
 from .task import AsyncTask, Enqueueable, PreparedJob, Task
@@ -268,10 +271,12 @@ class App:
 
         Inside a task: they are written together with its success, if its Needs(enqueue=...) name them.
         """
-        jobs = [job.new for job in prepared]
+        jobs, parts = _with_thens(prepared)
         connection = _connection_of(prepared)
         to_worker = context.channel.get()
         if to_worker is not None:
+            if parts:
+                _refuse_inside_a_task()
             if connection is not None:
                 raise ConfigError(
                     f"{jobs[0].task}: inside a task, jobs are written together with its success, and not with a "
@@ -279,11 +284,17 @@ class App:
                 )
             to_worker.enqueue(jobs)
             return [JobHandle(self, job.id) for job in jobs]
+        return self._write(jobs, connection, parts)
+
+    def _write(self, jobs: Sequence[NewJob], connection: Any, parts: Sequence[BatchPart]) -> list[JobHandle[Any]]:
         try:
-            written = self.backend.enqueue(jobs, connection, self._limits)
+            written = self.backend.enqueue(jobs, connection, self._limits, batches=parts)
         except QueueFull:
             self._drop_files_of(jobs)
             raise
+        return self._written(jobs, written)
+
+    def _written(self, jobs: Sequence[NewJob], written: Sequence[Enqueued]) -> list[JobHandle[Any]]:
         self._drop_files_of(_left_out(jobs, written))
         return [JobHandle(self, job.id, created=job.created) for job in written]
 
@@ -299,15 +310,71 @@ class App:
         connection = _connection_of(prepared)
         if connection is None:
             return await in_thread(self.enqueue_many, prepared)
-        jobs = [job.new for job in prepared]
+        return await self._awrite(*_with_thens(prepared), connection)
+
+    async def _awrite(
+        self, jobs: Sequence[NewJob], parts: Sequence[BatchPart], connection: Any
+    ) -> list[JobHandle[Any]]:
         backend = await in_thread(lambda: self.backend)
         try:
-            written = await backend.aenqueue(jobs, connection, self._limits)
+            written = await backend.aenqueue(jobs, connection, self._limits, batches=parts)
         except QueueFull:
             await in_thread(self._drop_files_of, jobs)
             raise
-        await in_thread(self._drop_files_of, _left_out(jobs, written))
-        return [JobHandle(self, job.id, created=job.created) for job in written]
+        return await in_thread(self._written, jobs, written)
+
+    def batch(
+        self,
+        prepared: Iterable[PreparedJob[Any]],
+        *,
+        then: PreparedJob[Any] | None = None,
+        when: When = "succeeded",
+        summary: str = "",
+        connection: object | None = None,
+    ) -> BatchHandle:
+        """Write jobs that are counted as they end, and one that follows them all.
+
+        then: the final job, such as report.job(...), written once, together with the end that was the last one missing;
+        in it, `current_job().batch` has the totals. when: "succeeded": each job has succeeded; dead and cancelled ones
+        hold the batch open until a person has retried them. "ended": each is in a final state. summary: for people.
+        Some hundred jobs are written at a time, from any iterable, and the final job waits for the last of them; what
+        an interrupted call has written runs, and is shown as a batch that is not all written. In an app with limits on
+        queues, and by a connection= (see `Task.using`), all are written or none.
+        Raises ConfigError, QueueFull, BackendUnavailable.
+        """
+        _refuse_inside_a_task()
+        jobs: list[AnyJob] = []
+        batch_id = ""
+        for part, members in batching.parts_of(prepared, then, when, summary, is_whole=bool(self._limits)):
+            batch_id, connection = part.id, _connection_of(members, connection)
+            jobs += self._write([job.new for job in members], connection, [part])
+        return BatchHandle(self, batch_id, jobs=jobs)
+
+    async def abatch(
+        self,
+        prepared: Iterable[PreparedJob[Any]],
+        *,
+        then: PreparedJob[Any] | None = None,
+        when: When = "succeeded",
+        summary: str = "",
+        connection: object | None = None,
+    ) -> BatchHandle:
+        """`batch` for async code."""
+        _refuse_inside_a_task()
+        jobs: list[AnyJob] = []
+        batch_id = ""
+        for part, members in batching.parts_of(prepared, then, when, summary, is_whole=bool(self._limits)):
+            batch_id, connection = part.id, _connection_of(members, connection)
+            new = [job.new for job in members]
+            if connection is None:
+                jobs += await in_thread(self._write, new, None, [part])
+            else:
+                jobs += await self._awrite(new, [part], connection)
+        return BatchHandle(self, batch_id, jobs=jobs)
+
+    def get_batch(self, batch_id: str) -> BatchHandle:
+        """The batch of this id. Raises UnknownBatch."""
+        return BatchHandle(self, batch_id).refresh()
 
     def enqueue_by_name(
         self,
@@ -500,10 +567,36 @@ def task_name(task: Enqueueable[..., Any] | str | None) -> str | None:
     return task.name if isinstance(task, Enqueueable) else task
 
 
-def _connection_of(prepared: Sequence[PreparedJob[Any]]) -> Any:
+def _refuse_inside_a_task() -> None:
+    if context.channel.get() is not None:
+        raise ConfigError(
+            "a task makes no batches and no jobs with then=; it may enqueue others, or be in a batch itself"
+        )
+
+
+def _with_thens(prepared: Sequence[PreparedJob[Any]]) -> tuple[list[NewJob], list[BatchPart]]:
+    """The jobs, and a batch of one for each that has a `then`."""
+    if all(job.then is None for job in prepared):
+        return [job.new for job in prepared], []
+    jobs: list[NewJob] = []
+    parts: list[BatchPart] = []
+    for job in prepared:
+        if job.then is None:
+            jobs.append(job.new)
+        else:
+            new, part = batching.alone(job)
+            jobs.append(new)
+            parts.append(part)
+    return jobs, parts
+
+
+def _connection_of(prepared: Sequence[PreparedJob[Any]], given: Any = None) -> Any:
     """The caller's one connection for all of these, if there is one. Raises ConfigError for several."""
-    given = prepared[0].connection if prepared else None
-    if any(job.connection is not given and job.connection != given for job in prepared):
+    if given is not None:
+        others = [job for job in prepared if job.connection is not None]
+    else:
+        given, others = prepared[0].connection if prepared else None, list(prepared)
+    if any(job.connection is not given and job.connection != given for job in others):
         raise ConfigError("jobs that are written together take one connection=, the same for each of them")
     return given
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 from ..backends.base import NO_LIMITS, Backend, Filter
 from ..core import codec
 from ..core.aside import in_thread
+from ..core.batch import BatchPart
 from ..core.controls import NEVER
 from ..core.errors import ConfigError, WaitTimeout
 from ..core.firing import job_for
@@ -178,17 +180,27 @@ class _Stage(Clocked):
         self._rehearsal = rehearsal
 
     def enqueue(
-        self, jobs: Sequence[NewJob], into: Any = None, limits: Mapping[str, Queue] = NO_LIMITS
+        self,
+        jobs: Sequence[NewJob],
+        into: Any = None,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        *,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """`into` is left alone: there is no transaction that memory could be part of."""
-        written = self._backend.enqueue(jobs, None, limits, now=self._clock.now)
+        written = self._backend.enqueue(jobs, None, limits, self._clock.now, batches)
         self._rehearsal.wrote()
         return written
 
     async def aenqueue(
-        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS
+        self,
+        jobs: Sequence[NewJob],
+        into: Any,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        *,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
-        return await in_thread(self.enqueue, jobs, into, limits)
+        return await in_thread(partial(self.enqueue, jobs, into, limits, batches=batches))
 
     def watch(self, revisions: Mapping[str, int], timeout_s: float, watcher: str = "") -> list[JobSummary]:
         return self._rehearsal.waited_for(revisions)

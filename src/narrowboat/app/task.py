@@ -30,6 +30,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
+    """A job that has been checked but not written, for `App.enqueue_many`, `App.batch` and `then=`.
+
+    connection, then: see `Task.using`.
+    """
+
+    new: NewJob
+    connection: Any = None
+    then: PreparedJob[Any] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What may differ from one job of a task to the next."""
@@ -43,6 +54,7 @@ class Options:
     tags: Sequence[str] = ()
     summary: str = ""
     client: str = ""
+    then: PreparedJob[Any] | None = None
     connection: Any = None
 
     def __post_init__(self) -> None:
@@ -62,13 +74,6 @@ class Options:
         if isinstance(self.run_after, datetime):
             return 0.0, self.run_after.timestamp()
         return seconds(self.run_after), None
-
-
-class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
-    """A job that has been checked but not written; give it to `App.enqueue_many`. connection: see `Task.using`."""
-
-    new: NewJob
-    connection: Any = None
 
 
 class Desk(Home, Protocol):
@@ -134,7 +139,7 @@ class Enqueueable(Generic[P, R]):
         return await self._app.aenqueue(await self._aprepare(self._options, args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
-        """A checked job for `App.enqueue_many`."""
+        """A checked job for `App.enqueue_many`, `App.batch`, or `then=` of another."""
         return self._prepare(self._options, args, kwargs)
 
     def using(
@@ -149,6 +154,7 @@ class Enqueueable(Generic[P, R]):
         tags: Sequence[str] | None = None,
         summary: str | None = None,
         client: str | None = None,
+        then: PreparedJob[Any] | None = None,
         connection: object | None = None,
     ) -> BoundTask[P, R]:
         """This task with other options, for the jobs enqueued through what is returned.
@@ -158,6 +164,7 @@ class Enqueueable(Generic[P, R]):
         key_for: "waiting", "active", or a duration after success.
         summary: one line for people; a template, too.
         client: who asks, such as "user-7", for queues that limit what each client may have waiting.
+        then: a job such as notify.job(...), which is written together with the success of this one.
         connection: yours to the database that keeps the jobs, which exist exactly when your transaction is committed:
         one of psycopg, sqlite3 or SQLAlchemy, also a Session or AsyncSession, or the alias of a Django database.
         """
@@ -171,6 +178,7 @@ class Enqueueable(Generic[P, R]):
             "tags": tags,
             "summary": summary,
             "client": client,
+            "then": then,
             "connection": connection,
         }
         changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -291,6 +299,7 @@ class Enqueueable(Generic[P, R]):
                 shape=spec.shape,
             ),
             options.connection,
+            options.then,
         )
 
     def _encode(self, job_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.batch import Batch, BatchPart
 from ..core.controls import NEVER, Control, Meter
 from ..core.decide import Settlement
 from ..core.errors import UnsupportedByBackend
@@ -196,6 +197,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
     queue: str | None = None
     tag: str | None = None
+    batch: str | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +252,7 @@ class Backend(ABC):
         into: Any = None,
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """Write jobs, all or none, in order. Durable when it returns.
 
@@ -261,6 +264,10 @@ class Backend(ABC):
         written. Waiting are scheduled and queued jobs, wherever they came from; but what a task enqueues (in a
         settlement), retries, releases and rescues are never refused. Callers at the same time never go past a limit
         together.
+        batches: those that jobs of this call name. Each is made if it is not there, counts the jobs that are really
+        written, and is sealed by its last part; one whose jobs have all ended by then is finished at once. From then on
+        whatever ends a job of a batch counts that, and the end that finishes the batch writes its final job, all in one
+        step. A job that is retried is in no final state any more; a batch that is finished stays so.
         into: the caller's own connection, see `backends.foreign`: the jobs are written in the transaction that it has
         under way, or would begin with its next statement, and exist exactly when that is committed, which is left to
         the caller. Raises UnsupportedByBackend where Capabilities say so, ConfigError for one that leads elsewhere.
@@ -268,12 +275,25 @@ class Backend(ABC):
         """
 
     async def aenqueue(
-        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+        self,
+        jobs: Sequence[NewJob],
+        into: Any,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """`enqueue` into a connection of async code, on its own event loop; also into one that is not async, which
         blocks the loop as its own statements do.
         """
-        return self.enqueue(jobs, into, limits, now)
+        return self.enqueue(jobs, into, limits, now, batches)
+
+    @abstractmethod
+    def batches(self, ids: Sequence[str]) -> list[Batch | None]:
+        """The batches of these ids, in order."""
+
+    @abstractmethod
+    def latest_batches(self, limit: int = 50) -> list[Batch]:
+        """The batches that were made last, newest first."""
 
     @abstractmethod
     def step(self, step: Step, now: float | None = None) -> StepReply:
@@ -429,7 +449,10 @@ class Backend(ABC):
 
     @abstractmethod
     def purge(self, retention: Retention, limit: int = 1000, now: float | None = None) -> int:
-        """Delete at most about `limit` finished records that are past their retention; returns how many."""
+        """Delete at most about `limit` finished records that are past their retention; returns how many.
+
+        Batches go, too (`core.batch.is_past`), which does not count; their numbers do not hang on records of jobs.
+        """
 
     @abstractmethod
     def audit(self) -> list[str]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "cancel": "Cancel jobs, also running ones.",
     "pause": "Pause a queue, a task or a breaker everywhere.",
     "resume": "End a pause, or close a breaker.",
+    "batches": "Show how the jobs of batches stand.",
     "schedules": "Show what runs by itself, and when.",
     "controls": "Show rates, limits and breakers, and how they stand.",
     "adjust": "Set other numbers of a rate or a limit.",
@@ -34,7 +35,7 @@ COMMANDS = {
 }
 EXIT_CODES = """\b
 Exit status: 0 well, 1 failed, 2 wrong usage or setting, 3 backend out of reach,
-4 no such job or task, 130 interrupted."""
+4 no such job, batch or task, 130 interrupted."""
 
 
 class LazyGroup(click.Group):
@@ -76,7 +77,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the `narrowboat` script."""
-    from ..core.errors import BackendError, ConfigError, NarrowboatError, UnknownJob, UnknownTask
+    from ..core.errors import BackendError, ConfigError, NarrowboatError, UnknownBatch, UnknownJob, UnknownTask
 
     try:
         sys.exit(
@@ -94,7 +95,7 @@ def main() -> None:
         code = 1
         if isinstance(error, BackendError):
             code = 3
-        elif isinstance(error, UnknownJob | UnknownTask):
+        elif isinstance(error, UnknownBatch | UnknownJob | UnknownTask):
             code = 4
         elif isinstance(error, ConfigError):
             code = 2

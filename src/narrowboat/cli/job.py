@@ -57,6 +57,8 @@ def _facts(job: Job, full: bool) -> list[tuple[str, str]]:
         facts.append(("progress", f"{job.progress.done:g}{total} {job.progress.message}"))
     if job.key is not None:
         facts.append(("key", job.key))
+    if job.batch:
+        facts.append(("batch", job.batch))
     if job.client:
         facts.append(("client", job.client))
     if job.tags:

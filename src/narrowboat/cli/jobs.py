@@ -14,6 +14,7 @@ from .layout import table
 @click.option("--task", help="Only jobs of this task.")
 @click.option("-q", "--queue", help="Only jobs of this queue.")
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option("--batch", metavar="ID", help="Only jobs of this batch.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
 @click.option("--after", metavar="CURSOR", help="The next page; the end of a list says which.")
 @url_option
@@ -23,6 +24,7 @@ def command(
     task: str | None,
     queue: str | None,
     tag: str | None,
+    batch: str | None,
     limit: int,
     after: str | None,
     url: str | None,
@@ -32,7 +34,7 @@ def command(
     from ..backends.base import Filter
 
     wanted = frozenset(State(state) for state in states) or None
-    page = backend_of(url).find(Filter(states=wanted, task=task, queue=queue, tag=tag), after, limit)
+    page = backend_of(url).find(Filter(states=wanted, task=task, queue=queue, tag=tag, batch=batch), after, limit)
     if as_json:
         for job in page.jobs:
             say_json(job)

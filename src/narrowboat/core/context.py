@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .batch import Totals, told
 from .file import File, FileRef
 from .job import NewJob, Progress
 
@@ -28,6 +29,11 @@ class RunningJob:
     fence: int
     headers: dict[str, str] = field(default_factory=dict[str, str])
     tags: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> Totals | None:
+        """In the final job of a batch: how its jobs stood when it was written."""
+        return told(self.headers)
 
     def remaining(self) -> float:
         """Seconds until the deadline, at least 0."""

@@ -79,6 +79,10 @@ class QueueFull(NarrowboatError):
         self.waiting, self.retry_after_s = waiting, retry_after_s
 
 
+class UnknownBatch(NarrowboatError, LookupError):
+    """No batch has this id: it never existed, or its record was purged."""
+
+
 class UnknownTask(NarrowboatError, LookupError):
     """No worker has published a task of this name."""
 

@@ -33,6 +33,11 @@ def new_job_id(task: str) -> str:
     return f"{task}:{ulid(time.time_ns() // 1_000_000, os.urandom(16))}"
 
 
+def new_batch_id() -> str:
+    """A fresh id for a batch."""
+    return ulid(time.time_ns() // 1_000_000, os.urandom(10))
+
+
 def task_of(job_id: str) -> str | None:
     """The task that a job id names, or None when the text is not a job id."""
     found = _JOB_ID.fullmatch(job_id)

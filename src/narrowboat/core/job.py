@@ -31,6 +31,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str | None = None  # the job's name within its task, if it has one
     key_for: str | float = "active"  # "waiting", "active", or seconds after success
     client: str = ""  # who asked for it, where a queue limits what each may have waiting
+    batch: str = ""  # the id of the batch that counts it, if one does
     headers: dict[str, str] = {}  # for tracing; never arguments
     tags: tuple[str, ...] = ()
     summary: str = ""
@@ -147,4 +148,5 @@ class Job(JobSummary, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     result: bytes = b""  # JSON; empty for None
     lane_key: str = ""
+    batch: str = ""
     history: tuple[Attempt, ...] = ()  # attempts that are over, oldest first; a silent success leaves none

@@ -13,7 +13,7 @@ from .store import Store, due_entry, lane_of, line_entry
 
 def audit(store: Store) -> list[str]:
     """What is wrong, one sentence each."""
-    return [*_memberships(store), *_strays(store), *_keys(store), *_waiting(store), *_meters(store)]
+    return [*_memberships(store), *_strays(store), *_keys(store), *_waiting(store), *_meters(store), *_batches(store)]
 
 
 def _memberships(store: Store) -> Iterator[str]:
@@ -65,6 +65,19 @@ def _meters(store: Store) -> Iterator[str]:
             yield f"{scope} counts {meter.running} running jobs, and {held[scope]} have gone through it"
         if meter.probe and store.jobs[meter.probe].state is not State.RUNNING:
             yield f"{scope} waits for {meter.probe}, which does not run"
+
+
+def _batches(store: Store) -> Iterator[str]:
+    for batch in store.batches.values():
+        there = Counter(record.state for record in store.jobs.values() if record.new.batch == batch.id)
+        for state in FINAL:
+            counted: int = getattr(batch, state.value)
+            if there[state] > counted:
+                yield f"batch {batch.id} counts {counted} {state} jobs, and there are {there[state]}"
+        if batch.total - batch.ended != there.total() - sum(there[state] for state in FINAL):
+            yield f"batch {batch.id} counts {batch.total - batch.ended} jobs that have not ended, which is not so"
+        if batch.is_due:
+            yield f"batch {batch.id} is to be finished, and is not"
 
 
 def _keys(store: Store) -> Iterator[str]:

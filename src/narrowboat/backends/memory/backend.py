@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ...core.batch import Batch, BatchPart
 from ...core.controls import Control, Meter, close, trip
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Queue, full
@@ -74,6 +75,7 @@ class MemoryBackend(Backend):
         into: Any = None,
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         if into is not None:
             raise no_part_of_it("memory")
@@ -85,7 +87,20 @@ class MemoryBackend(Backend):
             if over is not None:
                 raise full(over, look.ended(self._store, over.queue.name, ENDS), at)
             self._changed.notify_all()
-            return self._store.write(jobs, at)
+            for part in batches:
+                self._store.make_batch(part, at)
+            written = self._store.write(jobs, at)
+            for part in batches:
+                self._store.end_part(part, at)
+            return written
+
+    def batches(self, ids: Sequence[str]) -> list[Batch | None]:
+        with self._changed:
+            return [self._store.batches.get(id_) for id_ in ids]
+
+    def latest_batches(self, limit: int = 50) -> list[Batch]:
+        with self._changed:
+            return list(reversed(self._store.batches.values()))[:limit]
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         with self._changed:
@@ -367,6 +382,7 @@ class MemoryBackend(Backend):
             for record in past:
                 self._store.forget(record)
             self._store.forget_idle_meters(_time(now))
+            self._store.forget_old_batches(retention.keep_s, retention.dead_s, _time(now))
             return len(past)
 
     def audit(self) -> list[str]:

@@ -33,6 +33,7 @@ def _matches(record: Record, filter: Filter) -> bool:
         and (filter.task is None or record.new.task == filter.task)
         and (filter.queue is None or record.new.queue == filter.queue)
         and (filter.tag is None or filter.tag in record.new.tags)
+        and (filter.batch is None or record.new.batch == filter.batch)
     )
 
 

@@ -70,6 +70,7 @@ class Record:
             headers=dict(self.new.headers),
             result=self.result,
             lane_key=self.new.lane_key,
+            batch=self.new.batch,
             history=self.history,
         )
 

@@ -10,12 +10,15 @@ from itertools import count
 from math import inf
 from typing import NamedTuple
 
+import msgspec
+
+from ...core.batch import Batch, BatchPart, final_job, is_past
 from ...core.controls import ALL, BreakerSpec, Gated, LimitSpec, Meter
 from ...core.errors import UnknownWorker
 from ...core.job import Enqueued, NewJob
 from ...core.queue import Over, Queue, Tally
 from ...core.schedule import ScheduleState
-from ...core.states import WAITING, State, can_move
+from ...core.states import FINAL, WAITING, State, can_move
 from ...core.task import TaskSpec
 from ..base import TURN, Gate, StepReply, Want, WorkerInfo, slowed
 from .record import Hold, Record
@@ -65,6 +68,8 @@ class Store:
         self.specs: dict[str, TaskSpec] = {}
         self.meters: defaultdict[str, Meter] = defaultdict(Meter)
         self.schedules: dict[str, ScheduleState] = {}
+        self.batches: dict[str, Batch] = {}
+        self.finals: dict[str, NewJob] = {}  # by batch
         self.waiting: Counter[tuple[str, str]] = Counter()  # (queue, client) -> scheduled and queued jobs
         self._orders, self._tokens, self._turns = count(1), count(1), count(1)
 
@@ -96,6 +101,53 @@ class Store:
                 keys.add((job.task, job.key))
         return tally.over()
 
+    def make_batch(self, part: BatchPart, now: float) -> None:
+        """Unless it is there."""
+        if part.id in self.batches:
+            return
+        self.batches[part.id] = Batch(
+            id=part.id,
+            when=part.when,
+            is_sealed=False,
+            created_at=now,
+            changed_at=now,
+            then=part.then.id if part.then else "",
+            summary=part.summary,
+            is_kept=part.is_kept,
+        )
+        if part.then is not None:
+            self.finals[part.id] = part.then
+
+    def end_part(self, part: BatchPart, now: float) -> None:
+        """Its jobs are written."""
+        if part.is_last and not part.is_kept and not self.batches[part.id].total:
+            self.forget_batch(part.id)
+        elif part.is_last:
+            self._change_batch(part.id, now, is_sealed=True)
+
+    def forget_batch(self, id: str) -> None:
+        """Delete its record."""
+        del self.batches[id]
+        self.finals.pop(id, None)
+
+    def forget_old_batches(self, keep_s: float, dead_s: float, now: float) -> None:
+        """Those that are past their retention."""
+        for batch in [batch for batch in self.batches.values() if is_past(batch, keep_s, dead_s, now)]:
+            self.forget_batch(batch.id)
+
+    def _count_in(self, id: str, field: str, by: int, now: float) -> None:
+        if id in self.batches:  # else its record was purged
+            self._change_batch(id, now, **{field: getattr(self.batches[id], field) + by})
+
+    def _change_batch(self, id: str, now: float, **fields: object) -> None:
+        batch = msgspec.structs.replace(self.batches[id], changed_at=now, **fields)
+        is_due = batch.is_due
+        self.batches[id] = msgspec.structs.replace(batch, finished_at=now) if is_due else batch
+        if is_due and (then := self.finals.get(id)):
+            self._write(final_job(then, batch), now)
+        if is_due and not batch.is_kept:
+            self.forget_batch(id)
+
     def _write(self, job: NewJob, now: float) -> Enqueued:
         if job.id in self.jobs:
             return Enqueued(job.id, False)
@@ -108,6 +160,8 @@ class Store:
         self.jobs[job.id] = record
         self._enter(record, now)
         self.take_key(record)
+        if job.batch:
+            self._count_in(job.batch, "total", 1, now)
         return Enqueued(job.id, True)
 
     def key_holder(self, job: NewJob, now: float) -> str | None:
@@ -125,10 +179,15 @@ class Store:
     def move(self, record: Record, to: State, now: float) -> None:
         """Take a job out of the structure of its state and put it into that of another."""
         assert can_move(record.state, to), f"{record.new.id}: {record.state} -> {to}"
+        before = record.state
         self._leave(record)
         record.state = to
         record.revision += 1
         self._enter(record, now)
+        if record.new.batch:
+            for state, by in ((before, -1), (to, 1)):
+                if state in FINAL:
+                    self._count_in(record.new.batch, state.value, by, now)
 
     def claim(self, record: Record, worker: Worker, seq: int, now: float) -> None:
         """Give a queued job to a worker, as a new attempt."""

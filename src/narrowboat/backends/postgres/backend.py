@@ -13,6 +13,7 @@ from psycopg.types.numeric import Int8
 
 from ...core import codec
 from ...core.aside import in_thread
+from ...core.batch import Batch, BatchPart
 from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
@@ -44,11 +45,11 @@ from .bells import EVERY_QUEUE, JOBS, Bells, Limiter, cancel_bell, queue_bell
 from .callers import Callers
 from .ear import Ear
 from .health import Setup, doubts, explained, setup_of
-from .into import enqueue, enqueue_within, run_whole
+from .into import batched, enqueue, enqueue_within, run_whole
 from .messages import Jobs, parts_of, progress_of, started_of, wants_of, without_nul
 from .pool import Line, Pool
 from .queries import Queries
-from .rows import claim_of, job_of, meter_of, stats_of, summary_of
+from .rows import batch_of, claim_of, job_of, meter_of, stats_of, summary_of
 from .sleep import Look, Waits, watch
 
 _info = msgspec.json.Decoder(WorkerInfo)
@@ -93,23 +94,26 @@ class PostgresBackend(Backend):
         into: Any = None,
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """See Backend. `into`: see `foreign.unwrap`, or a psycopg.Connection; errors 40001 and 40P01 stay psycopg's."""
-        if not jobs:
+        if not jobs and not batches:
             return []
         wanted = Jobs.of(jobs)
         limits = {job.queue: limits[job.queue] for job in jobs if job.queue in limits}
         if into is not None:
-            written = self._callers.enqueue(into, jobs, wanted, limits, now)
+            written = self._callers.enqueue(into, jobs, wanted, limits, now, batches)
             return _answers(jobs, self._within(written, now))
         was_lost = False
 
         def write(line: Line) -> Row | Over:
             nonlocal was_lost
             try:
-                if limits:
-                    alone = enqueue(self._sql, wanted, now, is_alone=False)
-                    return run_whole(line, enqueue_within(self._sql, jobs, limits, alone))
+                if limits or batches:
+                    script = enqueue(self._sql, wanted, now, is_alone=False)
+                    if batches:
+                        script = batched(self._sql, batches, now, script)
+                    return run_whole(line, enqueue_within(self._sql, jobs, limits, script) if limits else script)
                 return self._enqueue(line, wanted, now, is_alone=True)
             except psycopg.OperationalError:
                 was_lost = True
@@ -120,14 +124,28 @@ class PostgresBackend(Backend):
         return _answers(jobs, written, was_lost=was_lost)
 
     async def aenqueue(
-        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+        self,
+        jobs: Sequence[NewJob],
+        into: Any,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """See Backend. `into`: as in `enqueue`, or a psycopg.AsyncConnection, or one of SQLAlchemy on one."""
-        if not jobs:
+        if not jobs and not batches:
             return []
         limits = {job.queue: limits[job.queue] for job in jobs if job.queue in limits}
-        written = await self._callers.aenqueue(into, jobs, Jobs.of(jobs), limits, now)
+        written = await self._callers.aenqueue(into, jobs, Jobs.of(jobs), limits, now, batches)
         return _answers(jobs, await in_thread(self._within, written, now))
+
+    def batches(self, ids: Sequence[str]) -> list[Batch | None]:
+        """See Backend."""
+        found = {row[0]: batch_of(row) for row in self._rows("batches", {"ids": list(ids)})}
+        return [found.get(id_) for id_ in ids]
+
+    def latest_batches(self, limit: int = 50) -> list[Batch]:
+        """See Backend."""
+        return [batch_of(row) for row in self._rows("batches_latest", {"limit": limit})]
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend."""
@@ -212,9 +230,10 @@ class PostgresBackend(Backend):
             "task": filter.task,
             "queue": filter.queue,
             "tag": filter.tag,
+            "batch": filter.batch,
             "limit": limit + 1,
         }
-        rows = self._rows("find", named)
+        rows = self._rows("find" if filter.batch is None else "find_batch", named)
         is_last = len(rows) <= limit
         rows = rows[:limit]
         return Page(jobs=tuple(map(summary_of, rows)), next=None if is_last else str(rows[-1][0]))

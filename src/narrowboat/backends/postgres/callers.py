@@ -13,6 +13,7 @@ from typing import Any, cast
 import psycopg
 
 from ...core.aside import in_thread
+from ...core.batch import BatchPart
 from ...core.errors import ConfigError
 from ...core.job import NewJob
 from ...core.queue import Over, Queue
@@ -39,7 +40,13 @@ class Callers:
         self._lanes: set[tuple[str, str, str]] = set()
 
     def enqueue(
-        self, given: Any, jobs: Sequence[NewJob], wanted: Jobs, limits: Mapping[str, Queue], now: float | None
+        self,
+        given: Any,
+        jobs: Sequence[NewJob],
+        wanted: Jobs,
+        limits: Mapping[str, Queue],
+        now: float | None,
+        batches: Sequence[BatchPart] = (),
     ) -> Row | Over:
         """Write jobs, or none and the limit that they would go past.
 
@@ -52,11 +59,11 @@ class Callers:
             raise _no_use(given, found)
         caller = cast(Connection, found)
         into.refuse_failed(caller)
-        self._make_lanes(wanted)
+        self._make_lanes(wanted, batches)
         with self._errors_said_plainly():
             if caller not in self._known:
                 self._check(caller, into.run(caller, into.place(self._sql)))
-            script = self._script(jobs, wanted, limits, now)
+            script = self._script(jobs, wanted, limits, now, batches)
             if not limits:
                 return into.run(caller, script)
             if not into.is_open(caller):
@@ -64,20 +71,26 @@ class Callers:
             return into.run_whole(caller, script)
 
     async def aenqueue(
-        self, given: Any, jobs: Sequence[NewJob], wanted: Jobs, limits: Mapping[str, Queue], now: float | None
+        self,
+        given: Any,
+        jobs: Sequence[NewJob],
+        wanted: Jobs,
+        limits: Mapping[str, Queue],
+        now: float | None,
+        batches: Sequence[BatchPart] = (),
     ) -> Row | Over:
         """`enqueue` for async code. A connection that is not async blocks the event loop, as its own statements do."""
         found = await foreign.aunwrap(given)
         if not isinstance(found, psycopg.AsyncConnection):
-            return self.enqueue(given, jobs, wanted, limits, now)
+            return self.enqueue(given, jobs, wanted, limits, now, batches)
         caller = cast(AsyncConnection, found)
         into.refuse_failed(caller)
-        await in_thread(self._make_lanes, wanted)
+        await in_thread(self._make_lanes, wanted, batches)
         with self._errors_said_plainly():
             if caller not in self._known:
                 row = await into.arun(caller, into.place(self._sql))
                 await in_thread(self._check, caller, row)
-            script = self._script(jobs, wanted, limits, now)
+            script = self._script(jobs, wanted, limits, now, batches)
             if not limits:
                 return await into.arun(caller, script)
             if not into.is_open(caller):
@@ -85,19 +98,28 @@ class Callers:
             return await into.arun_whole(caller, script)
 
     def _script(
-        self, jobs: Sequence[NewJob], wanted: Jobs, limits: Mapping[str, Queue], now: float | None
+        self,
+        jobs: Sequence[NewJob],
+        wanted: Jobs,
+        limits: Mapping[str, Queue],
+        now: float | None,
+        batches: Sequence[BatchPart],
     ) -> Script[Row | Over]:
         write = into.enqueue_and_ring(self._sql, wanted, now)
+        if batches:
+            write = into.batched(self._sql, batches, now, write)
         return into.enqueue_within(self._sql, jobs, limits, write) if limits else write
 
-    def _make_lanes(self, wanted: Jobs) -> None:
+    def _make_lanes(self, wanted: Jobs, batches: Sequence[BatchPart]) -> None:
         """Those that are not there yet, at once: else whoever needs one would wait until the caller commits. Those with
         a key come and go, and are asked for each time.
         """
         lanes = set(zip(wanted.queues, wanted.tasks, wanted.lane_keys, strict=True))
+        lanes |= {(then.queue, then.task, then.lane_key) for part in batches if (then := part.then)}
         if lanes <= self._lanes:
             return
-        named = {"queues": wanted.queues, "tasks": wanted.tasks, "lane_keys": wanted.lane_keys}
+        queues, tasks, lane_keys = map(list, zip(*sorted(lanes), strict=True))
+        named = {"queues": queues, "tasks": tasks, "lane_keys": lane_keys}
         self._pool.run(lambda line: line.execute(self._sql("lanes"), named))
         if len(self._lanes) > 10_000:
             self._lanes.clear()

@@ -12,12 +12,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from ...core.batch import BatchPart
 from ...core.errors import ConfigError, UnsupportedByBackend
 from ...core.job import NewJob
 from ...core.queue import Over, Queue, Tally
 from ..foreign import described
 from .bells import queue_bell
-from .messages import Jobs
+from .messages import Jobs, batches_of
 from .queries import Queries
 
 T = TypeVar("T")
@@ -91,6 +92,15 @@ def enqueue_and_ring(sql: Queries, wanted: Jobs, now: float | None) -> Script[Ro
     """
     named = {**wanted.parameters(), "now": now, "channel": sql.schema, "bells": bells_of(wanted)}
     return (yield Statement(sql("enqueue_and_ring"), named))
+
+
+def batched(sql: Queries, parts: Sequence[BatchPart], now: float | None, write: Script[Row]) -> Script[Row]:
+    """Write jobs of batches, which are made before, and sealed after it."""
+    yield Statement(sql("make_batches"), {"parts": batches_of(parts), "now": now})
+    passed, there, rings, *_ = yield from write
+    last = [part.id for part in parts if part.is_last]
+    (more,) = yield Statement(sql("seal_batches"), {"ids": last, "now": now})
+    return passed, there, [*(rings or ()), *(more or ())]
 
 
 def enqueue_within(

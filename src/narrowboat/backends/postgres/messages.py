@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ...core import codec
+from ...core.batch import BatchPart
 from ...core.decide import Settlement, told
 from ...core.errors import UnsupportedByBackend
 from ...core.job import NewJob
@@ -35,6 +36,7 @@ class JobMessage(msgspec.Struct, omit_defaults=True):
     shape: str = ""
     version: int = 1
     of: int | None = None
+    batch: str | None = None
 
 
 class SettlementMessage(msgspec.Struct, omit_defaults=True):
@@ -123,6 +125,7 @@ class Jobs:
                 shape=job.shape,
                 version=job.version,
                 of=of,
+                batch=job.batch or None,
             )
         )
 
@@ -139,6 +142,33 @@ class Jobs:
     def as_carried(self) -> dict[str, object]:
         """For a part of a step."""
         return {**self.parameters(), "jobs": self.jobs}
+
+
+class BatchMessage(msgspec.Struct):
+    """A batch for make_batches; final: what its final job is written with."""
+
+    id: str
+    kept: bool
+    waits_for: str
+    final_id: str
+    summary: str
+    final: str | None
+
+
+def batches_of(parts: Iterable[BatchPart]) -> str:
+    """For make_batches."""
+    rows = [
+        BatchMessage(
+            id=part.id,
+            kept=part.is_kept,
+            waits_for=part.when,
+            final_id=part.then.id if part.then else "",
+            summary=without_nul(part.summary),
+            final=_encode(Jobs.of([part.then]).as_carried()).decode() if part.then else None,
+        )
+        for part in parts
+    ]
+    return _encode(rows).decode()
 
 
 def parts_of(step: Step) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ...core import codec
+from ...core.batch import Batch
 from ...core.controls import Control, Meter
 from ...core.job import Attempt, Claim, Job, JobSummary, Progress
 from ...core.outcome import ErrorInfo
@@ -57,15 +58,21 @@ def summary_of(row: tuple[Any, ...]) -> JobSummary:
 
 def job_of(row: tuple[Any, ...]) -> Job:
     """A row of get.sql."""
-    args, headers, result, lane_key, attempts = row[_LISTED:]
+    args, headers, result, lane_key, batch, attempts = row[_LISTED:]
     return Job(
         **_summary_fields(row),
         args=args.encode(),
         headers=codec.decode(headers.encode()),
         result=(result or "").encode(),
         lane_key=lane_key,
+        batch=batch or "",
         history=tuple(map(_attempt, _attempts.decode(attempts))) if attempts else (),
     )
+
+
+def batch_of(row: tuple[Any, ...]) -> Batch:
+    """A row of batches.sql."""
+    return Batch(**dict(zip(Batch.__struct_fields__, row, strict=True)))
 
 
 def stats_of(row: tuple[Any, ...]) -> list[QueueStats]:

@@ -19,7 +19,7 @@ _WRITE = (
 # What enqueueing and cancelling write. Not: claims, workers, gates and what they remember, what tasks are known.
 _LINES = (
     *("count", "counts", "clients:*", "job:*", "keys", "lane:*", "lanes:*", "open:*", "held", "lines:*"),
-    *("scheduled", "bell*"),
+    *("scheduled", "bell*", "batch:*", "batches", "members:*"),
 )
 _GATES = ("gates", "meters", "breakers", "due-gates", "paused-schedules")
 _CANCEL = ("done:*", "cancelling:*", "cancels")

@@ -11,6 +11,7 @@ import msgspec
 from redis import exceptions as errors
 
 from ...core import codec
+from ...core.batch import Batch, BatchPart
 from ...core.controls import Control, Meter
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
@@ -45,7 +46,7 @@ from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
 from .health import doubts, explained, refuse_newer, refuse_unfit, setup_of
 from .inbox import collect
-from .rows import SUMMARY, claims_of, ended_of, job_of, rescued, state_of, summary_of
+from .rows import SUMMARY, batch_of, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
 
 T = TypeVar("T")
@@ -92,15 +93,18 @@ class RedisBackend(Backend):
         into: Any = None,
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """See Backend. All that one call writes is one script, and so all or none."""
         if into is not None:
             raise no_part_of_it("Redis")
-        if not jobs:
+        if not jobs and not batches:
             return []
         flat = [word for job in jobs for word in words.of_job(job)]
-        answers = self._run(script("enqueue"), _at(now), *words.of_limits(jobs, limits), len(jobs), *flat)
-        if answers[0] == b"full":
+        answers = self._run(
+            script("enqueue"), _at(now), *words.of_limits(jobs, limits), *words.of_batches(batches), len(jobs), *flat
+        )
+        if answers and answers[0] == b"full":
             raise self._full(answers, limits, now)
         return [Enqueued(id_.decode(), created == 1) for id_, created in zip(answers[::2], answers[1::2], strict=True)]
 
@@ -108,6 +112,18 @@ class RedisBackend(Backend):
         _, queue, client, waiting, own, asked = answer
         over = Over(limits[queue.decode()], client.decode(), waiting, own, asked)
         return full(over, self.ended(over.queue.name, ENDS), self._clock() if now is None else now)
+
+    def batches(self, ids: Sequence[str]) -> list[Batch | None]:
+        """See Backend."""
+        found: list[Batch | None] = []
+        for part in _parts(ids, LOOK):
+            found += (batch_of(id_, row) for id_, row in zip(part, self._run(script("batches"), *part), strict=True))
+        return found
+
+    def latest_batches(self, limit: int = 50) -> list[Batch]:
+        """See Backend."""
+        ids = _texts(self._connections.call("ZRANGE", f"{self._prefix}batches", 0, limit - 1, "REV"))
+        return [batch for batch in self.batches(ids) if batch is not None]
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend."""
@@ -209,7 +225,7 @@ class RedisBackend(Backend):
     def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
         """See Backend."""
         states = ["any"] if filter.states is None else [state.value for state in filter.states]
-        criteria = (filter.queue or "", filter.task or "", filter.tag or "", *states)
+        criteria = (filter.queue or "", filter.task or "", filter.tag or "", filter.batch or "", *states)
         below: str | int = "+inf" if after is None else after if after.isdigit() else 0
         found: list[Any] = []
         while states and below != 0 and len(found) <= limit:
@@ -387,6 +403,9 @@ class RedisBackend(Backend):
                     if n < most:
                         break
         self._forget(now)
+        at = 0
+        while at >= 0:
+            at = self._run(script("purge_batches"), at, LOOK, _at(now), repr(retention.keep_s), repr(retention.dead_s))
         return gone
 
     def _forget(self, now: float | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ...core.batch import Batch
 from ...core.job import Attempt, Claim, Ended, Job, JobSummary, Progress
 from ...core.outcome import ErrorInfo
 from ...core.states import FINAL, State
@@ -114,7 +115,32 @@ def job_of(id_: str, flat: Sequence[bytes], history: Sequence[bytes]) -> Job | N
         headers=about.headers,
         result=fields.get("result") or b"",
         lane_key=_text(fields.get("lane_key")),
+        batch=_text(fields.get("batch")),
         history=tuple(Attempt(**msgspec.structs.asdict(_attempt(line))) for line in history),
+    )
+
+
+def batch_of(id_: str, row: Sequence[Any]) -> Batch | None:
+    """A row of batches.lua."""
+    total, succeeded, dead, cancelled, when, is_sealed, created_at, changed_at, finished_at, then, summary, is_kept = (
+        row
+    )
+    if total is None:
+        return None
+    return Batch(
+        id=id_,
+        total=int(total),
+        succeeded=int(succeeded),
+        dead=int(dead),
+        cancelled=int(cancelled),
+        when=when.decode(),
+        is_sealed=is_sealed == b"1",
+        created_at=float(created_at),
+        changed_at=float(changed_at),
+        finished_at=_number(finished_at),
+        then=then.decode(),
+        summary=summary.decode(),
+        is_kept=is_kept == b"1",
     )
 
 

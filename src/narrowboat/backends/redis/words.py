@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ...core import codec
+from ...core.batch import BatchPart
 from ...core.controls import Control, Controls
 from ...core.decide import Settlement, told
 from ...core.errors import ConfigError
@@ -44,13 +45,17 @@ def of_job(job: NewJob) -> list[Word]:
     if job.summary:
         fields += ("summary", job.summary)
     if job.client:
-        fields += ("client", job.client, "again", 1)
+        fields += ("client", job.client)
+    if job.client or job.batch:
+        fields += ("again", 1)
     if lane_key:
         fields += ("lane_key", lane_key)
     if ":" in task:
         raise ConfigError(f"task {task!r}: a name has no colon")
     if job.id.rpartition(":")[0] != task:
         fields += ("task", task)
+    if job.batch:
+        fields += ("batch", job.batch)  # `write` looks for it in the last place
     due = "" if job.due is None else repr(job.due)
     return [
         job.id,
@@ -82,6 +87,16 @@ def of_limits(jobs: Sequence[NewJob], limits: Mapping[str, Queue]) -> list[Word]
             if name in limits:
                 found += (name, _or_none(limits[name].waiting), _or_none(limits[name].waiting_per_client))
     return [len(found) // 3, *found]
+
+
+def of_batches(parts: Sequence[BatchPart]) -> list[Word]:
+    """Batches, as enqueue.lua takes them, and how many there are."""
+    found: list[Word] = [len(parts)]
+    for part in parts:
+        final = b"" if part.then is None else _encode([_text(word) for word in of_job(part.then)])
+        final_id = part.then.id if part.then else ""
+        found += (part.id, part.when, int(part.is_last), int(part.is_kept), part.summary, final_id, final)
+    return found
 
 
 def of_claim(claim: ClaimRef | Settlement) -> str:

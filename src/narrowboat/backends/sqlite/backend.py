@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from ...core.batch import Batch, BatchPart
 from ...core.controls import Control, Meter
 from ...core.errors import BackendUnavailable, ConfigError
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
@@ -39,6 +40,7 @@ from ..base import (
     WorkerView,
 )
 from ..foreign import aunwrap
+from . import batches as batch_rows
 from . import callers, enqueue, lanes, leases, meters, people, purge, read, schedules
 from .connection import DURABILITIES, Connections, errors_said_plainly
 from .queries import sql
@@ -81,14 +83,15 @@ class SQLiteBackend(Backend):
         into: Any = None,
         limits: Mapping[str, Queue] = NO_LIMITS,
         now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """See Backend. `into`: see `foreign.unwrap`, or an open sqlite3.Connection, to the same file."""
         moment = _clock(now)
 
         def write(connection: sqlite3.Connection) -> list[Enqueued] | Over:
             if limits:
-                return enqueue.enqueue_within(connection, jobs, moment, limits)
-            return enqueue.enqueue(connection, jobs, moment)
+                return enqueue.enqueue_within(connection, jobs, moment, limits, batches)
+            return enqueue.enqueue(connection, jobs, moment, parts=batches)
 
         if into is None:
             written = self._writer.write(write)
@@ -100,10 +103,25 @@ class SQLiteBackend(Backend):
         return written
 
     async def aenqueue(
-        self, jobs: Sequence[NewJob], into: Any, limits: Mapping[str, Queue] = NO_LIMITS, now: float | None = None
+        self,
+        jobs: Sequence[NewJob],
+        into: Any,
+        limits: Mapping[str, Queue] = NO_LIMITS,
+        now: float | None = None,
+        batches: Sequence[BatchPart] = (),
     ) -> list[Enqueued]:
         """See Backend. In the calling thread, to which connections of sqlite3 are bound."""
-        return self.enqueue(jobs, await aunwrap(into), limits, now)
+        return self.enqueue(jobs, await aunwrap(into), limits, now, batches)
+
+    def batches(self, ids: Sequence[str]) -> list[Batch | None]:
+        """See Backend."""
+        with self._reading() as connection:
+            return batch_rows.read(connection, ids)
+
+    def latest_batches(self, limit: int = 50) -> list[Batch]:
+        """See Backend."""
+        with self._reading() as connection:
+            return batch_rows.latest(connection, limit)
 
     def step(self, step: Step, now: float | None = None) -> StepReply:
         """See Backend. A step that settles nothing need not be on the disk when it counts."""

@@ -128,16 +128,20 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
                 f"{path} was made by a newer Narrowboat (its format is {version}, this one knows {SCHEMA_VERSION}); "
                 "update Narrowboat here, or point NARROWBOAT_URL at another file"
             )
+        if application == APPLICATION_ID and version == 5:
+            _run(connection, sql("upgrade_5"))
+            return
         if application == APPLICATION_ID:
             raise ConfigError(f"{path} was made by a Narrowboat before its first release; start with a new file")
         if tables:
             raise ConfigError(
                 f"{path} is a SQLite database of another application; point NARROWBOAT_URL at a file of its own"
             )
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{sql('schema')}\nPRAGMA application_id = {APPLICATION_ID};\n"
-            f"PRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-        )
+        _run(connection, f"{sql('schema')}\nPRAGMA application_id = {APPLICATION_ID};")
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
 
 
 @contextlib.contextmanager

@@ -8,40 +8,48 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ...core import codec
+from ...core.batch import BatchPart
 from ...core.job import Enqueued, NewJob
 from ...core.queue import Over, Queue, Tally
 from ...core.states import State
-from . import counts
+from . import batches, counts
 from .queries import sql
 
 
 def enqueue_within(
-    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, limits: Mapping[str, Queue]
+    connection: sqlite3.Connection,
+    jobs: Sequence[NewJob],
+    now: float,
+    limits: Mapping[str, Queue],
+    parts: Sequence[BatchPart] = (),
 ) -> list[Enqueued] | Over:
     """Write the jobs that are not there yet, or none of them, and the limit that they would go past."""
     limited = dict.fromkeys(job.queue for job in jobs if job.queue in limits)
     if not limited:
-        return enqueue(connection, jobs, now)
+        return enqueue(connection, jobs, now, parts=parts)
     tally = Tally(limits, partial(counts.waiting, connection), partial(counts.waiting_of, connection))
     connection.execute("SAVEPOINT within")
-    written = _write(connection, jobs, now, tally)
+    written = _write(connection, jobs, now, tally, parts)
     if isinstance(written, Over):
         connection.execute("ROLLBACK TO within")
     connection.execute("RELEASE within")
     return written
 
 
-def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[Enqueued]:
+def enqueue(
+    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, parts: Sequence[BatchPart] = ()
+) -> list[Enqueued]:
     """Write the jobs that are not there yet, in order. The caller's transaction makes it all or none."""
-    written = _write(connection, jobs, now, None)
+    written = _write(connection, jobs, now, None, parts)
     assert not isinstance(written, Over)
     return written
 
 
 def _write(
-    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, tally: Tally | None
+    connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float, tally: Tally | None, parts: Sequence[BatchPart]
 ) -> list[Enqueued] | Over:
     """tally: where new jobs are counted; if they are over it, the caller is to roll back."""
+    batches.make(connection, parts, now)
     written = _Batch(connection, now)
     ids = codec.encode([job.id for job in jobs]).decode()
     there = {row[0] for row in connection.execute(sql("known_ids"), {"ids": ids})}
@@ -65,6 +73,9 @@ def _write(
     if over is not None:
         return over
     written.flush()
+    finals = batches.end(connection, parts, now)
+    if finals:
+        enqueue(connection, finals, now)
     return answers
 
 
@@ -111,6 +122,7 @@ class _Batch:
         self._lanes: dict[tuple[str, str, str], tuple[int, int | None]] = {}
         self._rises: dict[int, int] = {}
         self._added: counts.Moves = Counter()
+        self._batched: batches.Ends = Counter()
 
     def key_holder(self, job: NewJob) -> str | None:
         if job.key is None:
@@ -126,6 +138,8 @@ class _Batch:
         is_due = due <= self._now
         state = State.QUEUED if is_due else State.SCHEDULED
         self._added[job.queue, state] += 1
+        if job.batch:
+            self._batched[job.batch, "total"] += 1
         if is_due and (head is None or head < job.priority):
             self._rises[lane] = max(self._rises.get(lane, job.priority), job.priority)
         tags = codec.encode(job.tags).decode() if job.tags else "[]"
@@ -145,6 +159,7 @@ class _Batch:
                 job.summary,
                 tags,
                 job.client,
+                job.batch or None,
             )
         )
         headers = codec.encode(job.headers).decode() if job.headers else "{}"
@@ -156,6 +171,7 @@ class _Batch:
     def flush(self) -> None:
         self._insert()
         counts.moved(self._connection, self._added)
+        batches.count(self._connection, self._batched, self._now)
         for lane, priority in self._rises.items():
             turn = draw(self._connection)
             self._connection.execute(sql("lane_rise"), {"lane": lane, "priority": priority, "turn": turn})

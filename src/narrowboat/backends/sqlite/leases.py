@@ -13,8 +13,8 @@ from ...core.job import Claim
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
 from ..base import ClaimRef, Extended, WorkerInfo, WorkerView
-from . import counts, meters
-from .enqueue import draw
+from . import batches, counts, meters
+from .enqueue import draw, enqueue
 from .lanes import look_at_heads
 from .queries import sql
 from .rows import claim_of, claim_row
@@ -106,19 +106,24 @@ def published(connection: sqlite3.Connection, names: Sequence[str] | None) -> di
 
 def _release(connection: sqlite3.Connection, rows: sqlite3.Cursor, now: float) -> None:
     jobs = rows.fetchall()
-    back = [(now, ord_) for ord_, _, _, cancel, _, _ in jobs if cancel is None]
+    back = [(now, ord_) for ord_, _, _, cancel, *_ in jobs if cancel is None]
     connection.executemany(sql("release"), back)
     moves: counts.Moves = Counter()
-    for ord_, _, queue, cancel, _, _ in jobs:
+    ends: batches.Ends = Counter()
+    for ord_, _, queue, cancel, _, _, batch in jobs:
         moves[queue, State.RUNNING] -= 1
         moves[queue, State.QUEUED if cancel is None else State.CANCELLED] += 1
         if cancel is not None:
             connection.execute(sql("cancel_waiting"), {"ord": ord_, "reason": cancel, "now": now})
+            if batch is not None:
+                ends[batch, State.CANCELLED] += 1
     counts.moved(connection, moves)
-    look_at_heads(connection, (lane for _, lane, _, _, _, _ in jobs))
-    if any(passed for *_, passed in jobs):
+    look_at_heads(connection, (lane for _, lane, *_ in jobs))
+    if finals := batches.count(connection, ends, now):
+        enqueue(connection, finals, now)
+    if any(passed for *_, passed, _ in jobs):
         gates = meters.Meters(connection, now)
-        for *_, id_, passed in jobs:
+        for *_, id_, passed, _ in jobs:
             gates.let_go(passed, id_)
         gates.flush()
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from ...core.states import FINAL, State
 from ..base import Change
-from . import counts
-from .enqueue import key_holder, lane_of
+from . import batches, counts
+from .enqueue import enqueue, key_holder, lane_of
 from .lanes import drop_lanes, look_at_heads
 from .queries import sql
 
@@ -23,7 +23,7 @@ def _cancel(connection: sqlite3.Connection, id_: str, reason: str, now: float) -
     row = connection.execute(sql("cancel_find"), {"id": id_}).fetchone()
     if row is None:
         return None
-    ord_, state, lane, queue, worker = row
+    ord_, state, lane, queue, worker, batch = row
     if state in FINAL:
         return State(state)
     if state == State.RUNNING:
@@ -34,6 +34,8 @@ def _cancel(connection: sqlite3.Connection, id_: str, reason: str, now: float) -
     counts.moved(connection, Counter({(queue, state): -1, (queue, State.CANCELLED): 1}))
     if state == State.QUEUED:
         look_at_heads(connection, [lane])
+    if batch is not None and (finals := batches.count(connection, Counter({(batch, State.CANCELLED): 1}), now)):
+        enqueue(connection, finals, now)
     return State.CANCELLED
 
 
@@ -46,7 +48,7 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     row = connection.execute(sql("retry_find"), {"id": id_}).fetchone()
     if row is None or row[1] not in (State.DEAD, State.CANCELLED):
         return False
-    ord_, old_state, task, old_queue, old_lane, lane_key, old_priority, key = row
+    ord_, old_state, task, old_queue, old_lane, lane_key, old_priority, key, batch = row
     holder = key_holder(connection, task, key, "active", now)
     if holder is not None and holder != id_:
         return False
@@ -75,4 +77,6 @@ def _retry(connection: sqlite3.Connection, id_: str, change: Change, now: float)
     counts.moved(connection, moves)
     look_at_heads(connection, [lane])
     drop_lanes(connection, [old_lane])
+    if batch is not None:
+        batches.count(connection, Counter({(batch, old_state): -1}), now)
     return True

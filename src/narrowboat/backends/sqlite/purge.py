@@ -8,7 +8,7 @@ from collections import Counter
 from ...core import codec
 from ...core.states import State
 from ..base import Retention
-from . import counts
+from . import batches, counts
 from .lanes import drop_lanes
 from .queries import sql
 
@@ -18,6 +18,7 @@ _TABLES = ("purge_key", "purge_payload", "purge_result", "purge_attempt")
 def purge(connection: sqlite3.Connection, retention: Retention, limit: int, now: float) -> int:
     """At most `limit` records, oldest first; returns how many."""
     connection.execute(sql("meters_purge"), {"now": now, "n": limit})
+    batches.purge(connection, retention, now)
     gone = 0
     for (queue,) in connection.execute(sql("purge_queues")).fetchall():
         there: dict[str, int] = dict(connection.execute(sql("count_ended"), {"queue": queue}).fetchall())

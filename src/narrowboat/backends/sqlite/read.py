@@ -35,13 +35,14 @@ def find(connection: sqlite3.Connection, filter_: Filter, after: str | None, lim
     """Jobs that match, newest first."""
     states = None if filter_.states is None else codec.encode(sorted(filter_.states)).decode()
     rows = connection.execute(
-        sql("find"),
+        sql("find" if filter_.batch is None else "find_batch"),
         {
             "after": _NEWEST if after is None else _cursor(after),
             "states": states,
             "task": filter_.task,
             "queue": filter_.queue,
             "tag": filter_.tag,
+            "batch": filter_.batch,
             "limit": limit + 1,
         },
     ).fetchall()

@@ -53,6 +53,7 @@ class Held(msgspec.Struct, array_like=True):
     token: int
     task: str
     passed: str | None
+    batch: str | None = None
 
     @property
     def started_at(self) -> float | None:
@@ -94,10 +95,16 @@ def summary_of(row: Any) -> JobSummary:
 
 def job_of(row: Any, history: tuple[Attempt, ...]) -> Job:
     """A row of get.sql."""
-    args, headers, result, lane_key = row[23:27]
+    args, headers, result, lane_key, batch = row[23:28]
     fields = _summary_fields(row)
     return Job(
-        **fields, args=args, headers=codec.decode(headers), result=result or b"", lane_key=lane_key, history=history
+        **fields,
+        args=args,
+        headers=codec.decode(headers),
+        result=result or b"",
+        lane_key=lane_key,
+        batch=batch or "",
+        history=history,
     )
 
 

@@ -9,9 +9,10 @@ import msgspec
 
 from ...core import codec
 from ...core.decide import Settlement
+from ...core.job import NewJob
 from ...core.states import FINAL, State
 from ..base import ClaimRef, ProgressReport, Step
-from . import counts
+from . import batches, counts
 from .enqueue import enqueue
 from .lanes import look_at_heads, slow_task
 from .meters import Meters
@@ -42,6 +43,8 @@ def settle(connection: sqlite3.Connection, step: Step, meters: Meters, now: floa
             batch.flush()  # whether a key is held may hang on what was settled just before
             enqueue(connection, settlement.enqueue, now)
     batch.flush()
+    if batch.finals:
+        enqueue(connection, batch.finals, now)
     begun = [held.get((ref.id, ref.token)) for ref in step.started]  # what was settled is not in `held` any more
     connection.executemany(sql("started"), [(now, job.ord) for job in begun if job is not None])
     return refused
@@ -79,6 +82,8 @@ class _Batch:
         self._attempts: list[tuple[object, ...]] = []
         self._back: list[int] = []
         self._moves: counts.Moves = Counter()
+        self._ends: batches.Ends = Counter()
+        self.finals: list[NewJob] = []  # of batches that are finished
 
     def add(self, settlement: Settlement, job: Held) -> None:
         """One more."""
@@ -92,6 +97,8 @@ class _Batch:
             self._attempts.append(_attempt(settlement, job, self._now))
         self._moves[job.queue, State.RUNNING] -= 1
         self._moves[job.queue, settlement.to] += 1
+        if job.batch is not None and settlement.to in FINAL:
+            self._ends[job.batch, settlement.to] += 1
         if settlement.to is State.QUEUED:
             self._back.append(job.lane)
 
@@ -106,6 +113,8 @@ class _Batch:
         connection.executemany(sql("settle_attempt"), self._attempts)
         counts.moved(connection, self._moves)
         look_at_heads(connection, self._back)
+        self.finals += batches.count(connection, self._ends, self._now)
+        self._ends.clear()
         for written in (self._succeeded, self._others, self._results, self._attempts, self._back, self._moves):
             written.clear()
 

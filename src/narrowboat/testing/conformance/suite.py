@@ -10,6 +10,7 @@ from unittest import SkipTest
 
 from ...backends.base import Backend
 from . import (
+    batching,
     cancelling,
     claiming,
     controlling,
@@ -50,6 +51,7 @@ MODULES: tuple[ModuleType, ...] = (
     gating,
     controlling,
     scheduling,
+    batching,
     waiting,
     watching,
     reading,

@@ -183,6 +183,33 @@ for scope, n in pairs(lines) do
   end
 end
 
+-- Batches: what is there of their jobs is counted, and who is to be finished is.
+for _, id in ipairs(call('ZRANGE', P .. 'batches', 0, 999)) do
+  -- stylua: ignore
+  local batch = call('HMGET', P .. 'batch:' .. id, 'total', 'succeeded', 'dead', 'cancelled', 'when', 'sealed', 'finished_at')
+  if not batch[1] then
+    say('batch ', id, ' is listed, and is not there')
+  else
+    local open, has = tonumber(batch[1]), { succeeded = 0, dead = 0, cancelled = 0, open = 0 }
+    for _, job in ipairs(call('ZRANGE', P .. 'members:' .. id, 0, 9999)) do
+      local state = call('HGET', P .. 'job:' .. job, 'state') or 'open'
+      state = has[state] and state or 'open'
+      has[state] = has[state] + 1
+    end
+    for i, state in ipairs({ 'succeeded', 'dead', 'cancelled' }) do
+      open = open - tonumber(batch[i + 1])
+      if has[state] > tonumber(batch[i + 1]) then
+        say('batch ', id, ' counts ', batch[i + 1], ' jobs ', state, ', and there are ', has[state])
+      end
+    end
+    compare('jobs of the batch ' .. id .. ' that have not ended', open, has.open)
+    local is_there = batch[5] == 'ended' and open == 0 or batch[1] == batch[2]
+    if is_there and batch[6] == '1' and not batch[7] then
+      say('batch ', id, ' is to be finished, and is not')
+    end
+  end
+end
+
 -- Whom waiting jobs are counted for, where all jobs were looked at.
 if ARGV[1] == '-inf' then
   local waiting = {}

@@ -9,7 +9,7 @@ for i = 3, #ARGV do
   local id = ARGV[i]
   local key = P .. 'job:' .. id
   -- stylua: ignore
-  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'worker', 'holder')
+  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'worker', 'holder', 'batch')
   local state, queue = job[1], job[2]
   if state == 'queued' or state == 'scheduled' then
     if state == 'queued' then
@@ -20,7 +20,7 @@ for i = 3, #ARGV do
     end
     count(state, queue, -1)
     count_client(queue, job[5], -1)
-    to_end(id, queue, 'cancelled', reason, now)
+    to_end(id, queue, 'cancelled', reason, job[8], now)
     state = 'cancelled'
   elseif state == 'running' and call('HSETNX', key, 'cancel', reason) == 1 then
     local worker = job[7] or job[6]

@@ -1,7 +1,8 @@
 #!lua
 -- Write new jobs, all or none, in order. Without memory for it the server refuses the whole script.
--- ARGV: now or "", number of limits, [queue, most waiting or "", most of each client or ""]..., number of jobs, jobs as
---       `write` takes them.
+-- ARGV: now or "", number of limits, [queue, most waiting or "", most of each client or ""]..., number of batches, [id, when,
+--       whether this is the last part, whether it is kept, summary, final job's id or "", final job as MessagePack]...,
+--       number of jobs, jobs as `write` takes them.
 -- Returns {id, created}..., flat; or {"full", queue, client, waiting, own, asked} for the limit that they would go past.
 
 local now = clock(ARGV[1])
@@ -13,6 +14,8 @@ for _ = 1, tonumber(ARGV[2]) do
   is_limited = true
   at = at + 3
 end
+local n_batches, batches = tonumber(ARGV[at]), at + 1
+at = batches + 7 * n_batches
 local n = tonumber(ARGV[at])
 at = at + 1
 reserve(n + math.min(n, 16))
@@ -83,6 +86,19 @@ local over = is_limited and full()
 if over then
   return over
 end
+for i = batches, batches + 7 * n_batches - 1, 7 do
+  local id = ARGV[i]
+  local key = P .. 'batch:' .. id
+  if call('EXISTS', key) == 0 then
+    -- stylua: ignore
+    call('HSET', key, 'when', ARGV[i + 1], 'kept', ARGV[i + 3], 'summary', ARGV[i + 4], 'final_id', ARGV[i + 5],
+      'sealed', 0, 'total', 0, 'succeeded', 0, 'dead', 0, 'cancelled', 0, 'created_at', now_text, 'changed_at', now_text)
+    if ARGV[i + 5] ~= '' then
+      call('HSET', key, 'final', ARGV[i + 6])
+    end
+    call('ZADD', P .. 'batches', draw(), id)
+  end
+end
 local is_new = n > 1 and all_are_new()
 local answers = {}
 for _ = 1, n do
@@ -90,6 +106,18 @@ for _ = 1, n do
   id, created, at = write(ARGV, at, now, now_text, is_new)
   answers[#answers + 1] = id
   answers[#answers + 1] = created
+end
+end_batches()
+for i = batches, batches + 7 * n_batches - 1, 7 do
+  local key = P .. 'batch:' .. ARGV[i]
+  if ARGV[i + 2] == '1' then
+    if ARGV[i + 3] == '0' and call('HGET', key, 'total') == '0' then
+      forget_batch(ARGV[i])
+    else
+      call('HSET', key, 'sealed', 1, 'changed_at', now_text)
+      finish_batch(ARGV[i], now)
+    end
+  end
 end
 local is_delayed = added[P .. 'scheduled'] ~= nil
 local before = is_delayed and call('ZRANGE', P .. 'scheduled', 0, 0)[1]

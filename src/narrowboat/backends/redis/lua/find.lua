@@ -1,14 +1,15 @@
 #!lua flags=no-writes
 -- Jobs that match, newest first.
 -- ARGV: number of fields, those, order to begin below or "+inf", most to find,
---       most to look at, queue or "", task or "", tag or "", [states]... ("any" for all)
+--       most to look at, queue or "", task or "", tag or "", batch or "", [states]... ("any" for all)
 -- Returns {rows of {id, the fields, order}, order of the last job looked at, or 0 at the end}.
 
 local n = tonumber(ARGV[1])
 local at = n + 2
 local below, most, looks = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 local queue, task, tag, states = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], {}
-for i = at + 6, #ARGV do
+local batch = ARGV[at + 6]
+for i = at + 7, #ARGV do
   states[ARGV[i]] = true
 end
 
@@ -89,7 +90,7 @@ local function those_few()
   return jobs
 end
 
-local few = those_few()
+local few = batch == '' and those_few()
 if few then
   local top = below == '+inf' and math.huge or tonumber(below)
   for _, job in ipairs(few) do
@@ -104,8 +105,9 @@ if few then
 end
 
 local looked, last = 0, 0
+local all = batch == '' and P .. 'jobs' or P .. 'members:' .. batch
 while looked < looks do
-  local part = call('ZRANGE', P .. 'jobs', '(' .. below, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 100, 'WITHSCORES')
+  local part = call('ZRANGE', all, '(' .. below, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 100, 'WITHSCORES')
   for i = 1, #part, 2 do
     looked, last, below = looked + 1, tonumber(part[i + 1]), part[i + 1]
     look(part[i], last)

@@ -22,7 +22,7 @@ for _ = 1, tonumber(ARGV[3]) do
     local id, queue, n = ARGV[at + 3], ARGV[at + 5], tonumber(ARGV[at + 13])
     call('HSET', P .. 'job:' .. id, 'queue', queue, 'enqueued_at', now_text, unpack(ARGV, at + 14, at + 13 + n))
     add(P .. 'jobs', draw(), id)
-    to_end(id, queue, 'dead', reason, now)
+    to_end(id, queue, 'dead', reason, nil, now)
   end
   at = at + 3 + words
 end

@@ -58,6 +58,7 @@ end
 local changed = {} -- ids of jobs that watchers may want to hear of
 local added, removed = {}, {} -- key -> values for ZADD, for ZREM
 local counted, clients = {}, {} -- "<state>:<queue>" -> by how many; "<queue>" -> client -> by how many
+local batched, batched_at, end_batches = {}, nil, nil -- batch -> field -> by how many; when; what writes that (see below)
 local joined, shrunk = {}, {} -- lanes that jobs have joined; lanes that lost jobs otherwise than by a claim
 
 local function add(key, score, member)
@@ -89,6 +90,14 @@ local function count_client(queue, client, by)
     clients[queue] = clients[queue] or {}
     clients[queue][client] = (clients[queue][client] or 0) + by
   end
+end
+
+-- field: "total", or a final state.
+local function count_batch(batch, field, by, now)
+  local fields = batched[batch] or {}
+  batched[batch] = fields
+  fields[field] = (fields[field] or 0) + by
+  batched_at = now
 end
 
 local function task_of(id)
@@ -255,6 +264,7 @@ end
 
 -- The end of a verb that writes: counts, and a hint for watchers if there are any.
 local function finish()
+  end_batches()
   flush()
   for field, by in pairs(counted) do
     if by ~= 0 and call('HINCRBY', P .. 'counts', field, by) == 0 then
@@ -292,7 +302,7 @@ local function to_schedule(id, queue, client, due)
   changed[#changed + 1] = id
 end
 
-local function to_end(id, queue, state, reason, now)
+local function to_end(id, queue, state, reason, batch, now)
   local job = P .. 'job:' .. id
   call('HSET', job, 'state', state, 'finished_at', now, 'revision', revision())
   if reason ~= '' then
@@ -300,18 +310,21 @@ local function to_end(id, queue, state, reason, now)
   end
   add(P .. (state == 'dead' and 'dead:' or 'done:') .. queue, now, id)
   count(state, queue, 1)
+  if batch then
+    count_batch(batch, state, 1, now)
+  end
   changed[#changed + 1] = id
 end
 
 -- A running job, no longer in `running`, goes back uncharged and without a trace; cancelled, if that was asked for.
 local function release(id, worker, to, delay, now)
   local key = P .. 'job:' .. id
-  local job = call('HMGET', key, 'queue', 'task', 'lane_key', 'priority', 'client', 'cancel')
+  local job = call('HMGET', key, 'queue', 'task', 'lane_key', 'priority', 'client', 'cancel', 'batch')
   call('HDEL', key, 'started_at', 'progress', 'cancel', 'holder')
   count('running', job[1], -1)
   if job[6] then
     call('SREM', P .. 'cancelling:' .. worker, id)
-    to_end(id, job[1], 'cancelled', job[6], now)
+    to_end(id, job[1], 'cancelled', job[6], job[7], now)
   elseif to == 'scheduled' then
     to_schedule(id, job[1], job[5], now + delay)
   else
@@ -321,20 +334,25 @@ end
 
 -- Claims are fields of the hash `running:<worker>`: "<token> <id>" -> "<step> <start> <queue>". The start is a time, "-" for
 -- an attempt that nobody said has begun, "?" for one that was rescued. In further lines stand the gates that the job went
--- through and that want to hear of its end.
+-- through and that want to hear of its end, and in a last one, after "batch:", the batch that counts it.
 local function id_of(claim)
   return string.match(claim, '^%d+ (.*)$')
 end
 
 -- Padded: one value of more than 64 bytes makes the hash a table; with short ones only, Redis keeps up to 512 of them in a
 -- list, which it searches from the beginning.
-local function claim_value(step, start, queue, passed)
-  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue) .. (passed and '\n' .. passed or '')
+local function claim_value(step, start, queue, passed, batch)
+  return string.format('%-65s', step .. ' ' .. start .. ' ' .. queue)
+    .. (passed and '\n' .. passed or '')
+    .. (batch and '\nbatch:' .. batch or '')
 end
 
 local function parts_of(value)
   if string.find(value, '\n', 1, true) then
-    return string.match(value, '^(%d+) (%S+) ([^\n]-) *\n(.*)$')
+    local step, start, queue, passed = string.match(value, '^(%d+) (%S+) ([^\n]-) *(\n.*)$')
+    local gates, batch = string.match(passed, '^(.*)\nbatch:([^\n]*)$')
+    passed = string.sub(gates or passed, 2)
+    return step, start, queue, passed ~= '' and passed or nil, batch
   end
   return string.match(value, '^(%d+) (%S+) (.-) *$')
 end
@@ -406,8 +424,71 @@ local function write(a, i, now, now_text, is_surely_new)
   end
   count_client(queue, a[i + 9], 1)
   add(P .. 'jobs', order, id)
+  if a[beyond - 2] == 'batch' then
+    add(P .. 'members:' .. a[beyond - 1], order, id)
+    count_batch(a[beyond - 1], 'total', 1, now)
+  end
   changed[#changed + 1] = id
   return id, 1, beyond
+end
+
+-- A batch, `batch:<id>`: when, sealed, total, succeeded, dead, cancelled, created_at, changed_at, finished_at, final_id, final
+-- (MessagePack of a job as `write` takes it), summary, kept. In `batches` all are in the order in which they came, in
+-- `members:<id>` its jobs are.
+
+local function forget_batch(id)
+  call('ZREM', P .. 'batches', id)
+  call('UNLINK', P .. 'batch:' .. id, P .. 'members:' .. id)
+end
+
+-- In the header of a final job stands the id and a question mark, until the totals are known.
+local function write_final(id, final, totals, now)
+  local words = cmsgpack.unpack(final)
+  for i = 12, #words, 2 do
+    if words[i] == 'about' then
+      local blank = string.gsub(id .. ' ?', '%p', '%%%0')
+      words[i + 1] = string.gsub(words[i + 1], '"' .. blank .. '"', '"' .. id .. ' ' .. totals .. '"')
+    end
+  end
+  write(words, 1, now, text_of(now), false)
+end
+
+-- A batch whose jobs have all ended as they should is finished, once.
+local function finish_batch(id, now)
+  local key = P .. 'batch:' .. id
+  -- stylua: ignore
+  local batch = call('HMGET', key, 'when', 'sealed', 'total', 'succeeded', 'dead', 'cancelled', 'finished_at', 'final', 'kept')
+  local total, succeeded = tonumber(batch[3]), tonumber(batch[4])
+  local ended = batch[1] == 'ended' and succeeded + tonumber(batch[5]) + tonumber(batch[6]) or succeeded
+  if batch[2] == '0' or batch[7] or ended < total then
+    return
+  end
+  call('HSET', key, 'finished_at', now)
+  if batch[8] then
+    write_final(id, batch[8], table.concat(batch, ' ', 3, 6), now)
+  end
+  if batch[9] == '0' then
+    forget_batch(id)
+  end
+end
+
+-- Jobs of batches were written, have ended, or were queued again.
+function end_batches()
+  if not batched_at then
+    return
+  end
+  local now, all = batched_at, batched
+  batched, batched_at = {}, nil
+  for id, fields in pairs(all) do
+    local key = P .. 'batch:' .. id
+    if call('EXISTS', key) == 1 then
+      for field, by in pairs(fields) do
+        call('HINCRBY', key, field, by)
+      end
+      call('HSET', key, 'changed_at', text_of(now))
+      finish_batch(id, now)
+    end
+  end
 end
 
 -- Who sleeps must know of a job that comes due before all others: it has counted on a later one.

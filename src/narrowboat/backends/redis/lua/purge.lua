@@ -35,7 +35,7 @@ for i = 1, n - #ids do
 end
 
 for _, id in ipairs(ids) do
-  local job = call('HMGET', P .. 'job:' .. id, 'state', 'task', 'key')
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'task', 'key', 'batch')
   if job[3] then
     local name = (job[2] or task_of(id)) .. ':' .. job[3]
     if call('HGET', P .. 'keys', name) == id then
@@ -44,6 +44,9 @@ for _, id in ipairs(ids) do
   end
   call('UNLINK', P .. 'job:' .. id, P .. 'history:' .. id)
   remove(P .. 'jobs', id)
+  if job[4] then
+    remove(P .. 'members:' .. job[4], id)
+  end
   remove(key, id)
   count(job[1], queue, -1)
 end

@@ -39,10 +39,10 @@ for _, worker in ipairs(lost) do
     row[8], row[9], row[10], row[11] = id, token, tonumber(job[1] or 0), job[2]
     row[12], row[13] = job[3] or task_of(id), worker
     rows[#rows + 1] = row
-    local _, _, _, passed = parts_of(claims[i + 1])
+    local _, _, _, passed, batch = parts_of(claims[i + 1])
     call('HDEL', theirs, claims[i])
     -- The rescuer has surely heard of this claim when it has heard the reply to its next step.
-    call('HSET', mine, token .. ' ' .. id, claim_value(tonumber(seq) + 1, '?', job[2], passed))
+    call('HSET', mine, token .. ' ' .. id, claim_value(tonumber(seq) + 1, '?', job[2], passed, batch))
     call('HSET', key, 'holder', rescuer, 'revision', revision())
     if job[5] then
       call('SREM', P .. 'cancelling:' .. worker, id)

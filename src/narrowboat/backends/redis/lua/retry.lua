@@ -9,7 +9,7 @@ for i = 4, #ARGV do
   local id = ARGV[i]
   local key = P .. 'job:' .. id
   -- stylua: ignore
-  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'priority', 'key')
+  local job = call('HMGET', key, 'state', 'queue', 'task', 'lane_key', 'client', 'priority', 'key', 'batch')
   local task = job[3] or task_of(id)
   -- A person who retries means it, also after a success; but two jobs of one key are never alive.
   local is_ended = job[1] == 'dead' or job[1] == 'cancelled'
@@ -17,6 +17,9 @@ for i = 4, #ARGV do
     local queue, priority = change.queue or job[2], change.priority or tonumber(job[6] or 0)
     call('ZREM', P .. (job[1] == 'dead' and 'dead:' or 'done:') .. job[2], id)
     count(job[1], job[2], -1)
+    if job[8] then
+      count_batch(job[8], job[1], -1, now)
+    end
     -- stylua: ignore
     call('HDEL', key, 'errors', 'crashes', 'snoozes', 'started_at', 'finished_at', 'progress', 'reason', 'result')
     call('HSET', key, 'queue', queue, 'priority', priority)

@@ -24,7 +24,7 @@ local function row_of(id, token)
   local row = call('HMGET', P .. 'job:' .. id, 'args', 'about', 'enqueued_at', 'again')
   local more = nil
   if row[4] then
-    more = call('HMGET', P .. 'job:' .. id, 'errors', 'crashes', 'snoozes', 'client', 'started_at')
+    more = call('HMGET', P .. 'job:' .. id, 'errors', 'crashes', 'snoozes', 'client', 'started_at', 'batch')
     row[4] = { more[1], more[2], more[3] }
   end
   row[5], row[6] = id, token
@@ -115,7 +115,7 @@ local function write_attempt(id, job, end_, began)
 end
 
 -- The end of an attempt that is more than a success without a word.
-local function settle(id, ago, result, end_, job)
+local function settle(id, ago, result, end_, job, batch)
   local queue, cancel, to = job[1], job[3], end_[1]
   local key = P .. 'job:' .. id
   local began = tonumber(job[2]) or now - tonumber(ago)
@@ -135,11 +135,11 @@ local function settle(id, ago, result, end_, job)
     if result ~= '' then
       call('HSET', key, 'result', result)
     end
-    to_end(id, queue, to, end_[4], now)
+    to_end(id, queue, to, end_[4], batch, now)
   elseif to == 'dead' then
-    to_end(id, queue, to, end_[4], now)
+    to_end(id, queue, to, end_[4], batch, now)
   elseif to == 'cancelled' or cancel then
-    to_end(id, queue, 'cancelled', (cancel and cancel ~= '') and cancel or end_[4], now)
+    to_end(id, queue, 'cancelled', (cancel and cancel ~= '') and cancel or end_[4], batch, now)
   else
     local line = call('HMGET', key, 'task', 'lane_key', 'priority', 'client')
     if to == 'scheduled' then
@@ -160,7 +160,7 @@ for i = settled, started - 1, 5 do
     held[claim] = nil
     gone[#gone + 1] = claim
     local key = P .. 'job:' .. id
-    local _, began, queue, passed = parts_of(value)
+    local _, began, queue, passed, batch = parts_of(value)
     if passed then
       gates = gates or gates_at(now)
     end
@@ -190,6 +190,9 @@ for i = settled, started - 1, 5 do
       add(P .. 'done:' .. queue, now_text, id)
       count('running', queue, -1)
       count('succeeded', queue, 1)
+      if batch then
+        count_batch(batch, 'succeeded', 1, now)
+      end
       changed[#changed + 1] = id
     else
       local end_ = cmsgpack.unpack(rest)
@@ -206,7 +209,7 @@ for i = settled, started - 1, 5 do
           local lane = call('HMGET', key, 'task', 'lane_key')
           gates.heed(id, end_, lane[1] or task_of(id), lane[2] or '', tonumber(job[7] or 0))
         end
-        settle(id, ARGV[i + 2], ARGV[i + 3], end_, job)
+        settle(id, ARGV[i + 2], ARGV[i + 3], end_, job, batch)
       end
       local jobs, at = end_[6], 1
       while at <= #jobs do
@@ -224,9 +227,9 @@ for i = started, reports - 1, 2 do
   local claim, id = ARGV[i], ARGV[i + 1]
   if held[claim] and call('HSETNX', P .. 'job:' .. id, 'started_at', now_text) == 1 then
     call('HSET', P .. 'job:' .. id, 'revision', revision())
-    local step, began, queue, passed = parts_of(held[claim])
+    local step, began, queue, passed, batch = parts_of(held[claim])
     if began == '-' then
-      call('HSET', mine, claim, claim_value(step, now_text, queue, passed))
+      call('HSET', mine, claim, claim_value(step, now_text, queue, passed, batch))
     end
     changed[#changed + 1] = id
   end
@@ -245,7 +248,7 @@ local function claim(id, queue, value)
     count_client(queue, more[4], -1)
   end
   running[#running + 1] = token .. ' ' .. id
-  running[#running + 1] = value
+  running[#running + 1] = more and more[6] and value .. '\nbatch:' .. more[6] or value
   changed[#changed + 1] = id
   if last == 0 then
     first = token
@@ -335,6 +338,7 @@ local function meet(queue, tasks, left)
   return taken
 end
 
+end_batches()
 local more = 0
 if n_wants > 0 then
   flush()

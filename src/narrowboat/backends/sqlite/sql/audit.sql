@@ -57,3 +57,15 @@ SELECT 'lane ' || id || ' waits before ' || held || ', which nothing will open' 
 WHERE priority IS NOT NULL AND held IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM meter WHERE scope = held AND (opens_at IS NOT NULL OR memory ->> 'running' > 0 OR memory ->> 'probe' <> ''
                                                 OR memory ->> 'until' > 0))
+UNION ALL
+SELECT 'batch ' || batch.id || ' counts ' || batch.total || ', ' || batch.succeeded || ', ' || batch.dead || ', ' || batch.cancelled ||
+       ', which its jobs do not' FROM batch
+LEFT JOIN (SELECT job.batch AS id, sum(state = 'succeeded') AS succeeded, sum(state = 'dead') AS dead,
+                  sum(state = 'cancelled') AS cancelled, sum(state IN ('scheduled', 'queued', 'running')) AS open
+           FROM job WHERE job.batch IS NOT NULL GROUP BY job.batch) AS has ON has.id = batch.id
+WHERE batch.succeeded < coalesce(has.succeeded, 0) OR batch.dead < coalesce(has.dead, 0)
+   OR batch.cancelled < coalesce(has.cancelled, 0)
+   OR batch.total - batch.succeeded - batch.dead - batch.cancelled <> coalesce(has.open, 0)
+UNION ALL
+SELECT 'batch ' || id || ' is to be finished, and is not' FROM batch
+WHERE finished_at IS NULL AND sealed AND total = CASE waits_for WHEN 'ended' THEN succeeded + dead + cancelled ELSE succeeded END

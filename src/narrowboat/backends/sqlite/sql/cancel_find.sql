@@ -1,2 +1,2 @@
--- A job to cancel: (ord, state, lane, queue, worker).
-SELECT ord, state, lane, queue, worker FROM job WHERE id = :id
+-- A job to cancel: (ord, state, lane, queue, worker, batch).
+SELECT ord, state, lane, queue, worker, batch FROM job WHERE id = :id

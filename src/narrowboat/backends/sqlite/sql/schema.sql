@@ -49,7 +49,8 @@ CREATE TABLE job (
     reason TEXT NOT NULL DEFAULT '',
     summary TEXT NOT NULL DEFAULT '',
     tags TEXT NOT NULL DEFAULT '[]',
-    client TEXT NOT NULL DEFAULT ''
+    client TEXT NOT NULL DEFAULT '',
+    batch TEXT                           -- that counts it; NULL for none
 );
 CREATE INDEX job_queued ON job (lane, priority DESC, ord) WHERE state = 'queued';
 CREATE INDEX job_scheduled ON job (due_at, queue) WHERE state = 'scheduled';
@@ -91,6 +92,27 @@ CREATE TABLE control (task TEXT PRIMARY KEY, controls TEXT NOT NULL) WITHOUT ROW
 
 -- Of each schedule, the latest due time that was dealt with.
 CREATE TABLE schedule (key TEXT PRIMARY KEY, last REAL NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+
+-- Batches: how their jobs stand, and the job that is written when they are finished (core/batch.py).
+CREATE TABLE batch (
+    nth INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    total INTEGER NOT NULL DEFAULT 0,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    waits_for TEXT NOT NULL,             -- succeeded or ended
+    sealed INTEGER NOT NULL DEFAULT 0,   -- all its jobs are written
+    created_at REAL NOT NULL,
+    changed_at REAL NOT NULL,
+    finished_at REAL,
+    final TEXT,                          -- the final job, JSON
+    final_id TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    kept INTEGER NOT NULL                -- 0: its row goes as soon as it is finished
+);
+CREATE INDEX batch_changed ON batch (changed_at);
+CREATE INDEX job_batch ON job (batch, ord) WHERE batch IS NOT NULL;
 
 CREATE TABLE worker (
     id TEXT PRIMARY KEY,

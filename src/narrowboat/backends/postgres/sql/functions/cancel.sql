@@ -13,6 +13,8 @@ DECLARE
     some_lanes integer[];
     told text[];
     one_lane integer;
+    batches text[];
+    some_batches text[];
 BEGIN
     SELECT coalesce(array_agg(ord), '{}') INTO asked FROM narrowboat.job WHERE id = ANY (p_ids);
     FOR turn IN 1..20 LOOP  -- for a job may move on while this waits for whoever moves it
@@ -36,8 +38,11 @@ BEGIN
             INSERT INTO narrowboat.tally (queue, queued, scheduled, cancelled)
             SELECT queue, -sum(was_queued), -sum(1 - was_queued), count(*) FROM gone GROUP BY queue
         )
-        SELECT array_agg(DISTINCT gone.lane) INTO some_lanes FROM gone WHERE was_queued = 1;
+        SELECT array_agg(DISTINCT gone.lane) FILTER (WHERE was_queued = 1),
+               (SELECT array_agg(job.batch) FROM gone AS g JOIN narrowboat.job ON job.ord = g.ord WHERE job.batch IS NOT NULL)
+        INTO some_lanes, some_batches FROM gone;
         emptied := emptied || some_lanes;
+        batches := batches || some_batches;
         SELECT array_agg(n) INTO holders FROM (
             SELECT n FROM narrowboat.worker
             WHERE n IN (SELECT r.worker FROM narrowboat.running AS r WHERE r.ord = ANY (asked) AND r.cancel IS NULL)
@@ -61,4 +66,8 @@ BEGIN
     FOR one_lane IN SELECT DISTINCT unnest(emptied) LOOP
         PERFORM narrowboat.look_at_head(one_lane);
     END LOOP;
+    IF batches IS NOT NULL THEN
+        PERFORM narrowboat.count_batches(
+            batches, array_fill('cancelled'::text, ARRAY[cardinality(batches)]), array_fill(1, ARRAY[cardinality(batches)]), at);
+    END IF;
 END $$;

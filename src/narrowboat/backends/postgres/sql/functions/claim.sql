@@ -61,10 +61,10 @@ BEGIN
                 RETURNING q.ord, q.revision, q.errors, q.crashes, q.snoozes, q.queue
             ), held AS (
                 INSERT INTO narrowboat.running (ord, token, step, worker, revision, errors, crashes, snoozes, id, queue, ran_by,
-                                                passed)
+                                                passed, batch)
                 SELECT ord, nextval('narrowboat.token'), p_step, p_worker, revision + 1, errors, crashes, snoozes, id,
-                       queue, p_worker_id, heard
-                FROM (SELECT gone.*, job.id FROM gone JOIN narrowboat.job ON job.ord = gone.ord ORDER BY gone.ord) AS ordered
+                       queue, p_worker_id, heard, batch
+                FROM (SELECT gone.*, job.id, job.batch FROM gone JOIN narrowboat.job ON job.ord = gone.ord ORDER BY gone.ord) AS ordered
                 RETURNING ord
             )
             SELECT count(*), max(ord) INTO taken, newest FROM held;

@@ -8,6 +8,7 @@ DECLARE
     gone_ids text[];
     scopes text[];
     rings text[];
+    batches text[];
 BEGIN
     IF p_ords IS NULL THEN
         RETURN NULL;
@@ -34,6 +35,15 @@ BEGIN
         INSERT INTO narrowboat.tally (queue, running, queued, cancelled)
         SELECT queue, -count(*), count(*) FILTER (WHERE cancel IS NULL), count(cancel) FROM moved GROUP BY queue
     )
-    SELECT array_agg(lane ORDER BY ord), array_agg(rank ORDER BY ord) INTO lanes, ranks FROM moved WHERE cancel IS NULL;
-    RETURN rings || CASE WHEN lanes IS NOT NULL THEN narrowboat.line_up(lanes, ranks) END;
+    SELECT array_agg(lane ORDER BY ord) FILTER (WHERE cancel IS NULL), array_agg(rank ORDER BY ord) FILTER (WHERE cancel IS NULL),
+           array_agg(batch) FILTER (WHERE cancel IS NOT NULL AND batch IS NOT NULL)
+    INTO lanes, ranks, batches FROM moved;
+    IF lanes IS NOT NULL THEN
+        rings := rings || narrowboat.line_up(lanes, ranks);
+    END IF;
+    IF batches IS NOT NULL THEN
+        rings := rings || narrowboat.count_batches(
+            batches, array_fill('cancelled'::text, ARRAY[cardinality(batches)]), array_fill(1, ARRAY[cardinality(batches)]), p_at);
+    END IF;
+    RETURN rings;
 END $$;

@@ -17,6 +17,11 @@ DECLARE
     lanes integer[];
 BEGIN
     PERFORM narrowboat.fold_tally();
+    DELETE FROM narrowboat.batch WHERE id IN (
+        SELECT id FROM narrowboat.batch
+        WHERE changed_at <= at - least(p_keep_s, p_dead_s) AND succeeded + dead + cancelled >= total
+          AND changed_at + CASE WHEN finished_at IS NULL THEN p_dead_s ELSE p_keep_s END <= at
+        ORDER BY changed_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
     FOR one IN SELECT queue, sum(succeeded + cancelled) AS done, sum(dead) AS dead FROM narrowboat.tally GROUP BY queue
     LOOP
         FOR is_dead IN 0..1 LOOP

@@ -14,11 +14,13 @@ DECLARE
     new_lane integer;
     left_lanes integer[];
     new_queue text;
+    batches text[];
+    states text[];
 BEGIN
     retried := '{}';
     FOREACH one IN ARRAY p_ids LOOP
-        SELECT job.ord, job.task, job.queue, job.lane, job.key, job.priority, job.client, lane.lane_key, done.revision, done.ran_by,
-               done.state
+        SELECT job.ord, job.task, job.queue, job.lane, job.key, job.priority, job.client, job.batch, lane.lane_key, done.revision,
+               done.ran_by, done.state
         INTO found_job
         FROM narrowboat.job JOIN narrowboat.done ON done.ord = job.ord JOIN narrowboat.lane ON lane.id = job.lane
         WHERE job.id = one AND done.state IN ('dead', 'cancelled') FOR UPDATE OF done;
@@ -56,6 +58,10 @@ BEGIN
             INSERT INTO narrowboat.tally (queue, queued) VALUES (new_queue, 1);
             rings := rings || narrowboat.line_up(ARRAY[new_lane], ARRAY[-coalesce(p_priority, found_job.priority)]::smallint[]);
         END IF;
+        IF found_job.batch IS NOT NULL THEN
+            batches := batches || found_job.batch;
+            states := states || found_job.state;
+        END IF;
         retried := retried || true;
         IF found_job.lane < 0 AND found_job.lane <> new_lane THEN
             left_lanes := left_lanes || found_job.lane;
@@ -63,5 +69,8 @@ BEGIN
     END LOOP;
     IF left_lanes IS NOT NULL THEN
         PERFORM narrowboat.drop_lanes(left_lanes);
+    END IF;
+    IF batches IS NOT NULL THEN
+        PERFORM narrowboat.count_batches(batches, states, array_fill(-1, ARRAY[cardinality(batches)]), at);
     END IF;
 END $$;

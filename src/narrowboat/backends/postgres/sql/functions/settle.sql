@@ -1,9 +1,10 @@
 -- settle(worker, settled, at): end claims of the worker with this number, in one statement. settled: a JSON array of
 -- objects, see messages.py, in which no token is twice. Returns the tokens that were really ended, the ids that were
--- refused, and lanes and ranks of jobs that are queued again.
+-- refused, lanes and ranks of jobs that are queued again, and of each job of a batch that is in a final
+-- state that batch and that state.
 CREATE OR REPLACE FUNCTION narrowboat.settle(
     p_worker integer, p_settled json, p_at double precision,
-    OUT ended bigint[], OUT refused text[], OUT lanes integer[], OUT ranks smallint[]
+    OUT ended bigint[], OUT refused text[], OUT lanes integer[], OUT ranks smallint[], OUT batches text[], OUT states text[]
 )
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -18,9 +19,9 @@ BEGIN
         DELETE FROM narrowboat.running AS r USING input AS s
         WHERE r.worker = p_worker AND r.token = s.token AND r.id = s.id
         RETURNING r.ord, r.token, r.queue, r.ran_by, r.revision, r.errors, r.crashes, r.snoozes, r.progress, r.cancel,
-                  r.started_at, s.outcome, s.delay, s.result, s.error, s.reason, s.ago, s.logs, s.to
+                  r.started_at, r.batch, s.outcome, s.delay, s.result, s.error, s.reason, s.ago, s.logs, s.to
     ), moved AS MATERIALIZED (
-        SELECT ord, token, queue, ran_by, revision + 1 AS revision, outcome, delay, error, logs,
+        SELECT ord, token, queue, batch, ran_by, revision + 1 AS revision, outcome, delay, error, logs,
                errors + (outcome = 'failed')::integer AS errors, crashes + (outcome = 'crashed')::integer AS crashes,
                snoozes + (outcome = 'snoozed')::integer AS snoozes, errors + crashes + 1 AS number,
                CASE WHEN cancel IS NULL OR gone.to IN ('succeeded', 'dead') THEN gone.to ELSE 'cancelled' END AS state,
@@ -61,8 +62,10 @@ BEGIN
                count(*) FILTER (WHERE state = 'cancelled')
         FROM moved GROUP BY queue
     )
-    SELECT (SELECT array_agg(token) FROM moved), (SELECT array_agg(lane) FROM ready), (SELECT array_agg(rank) FROM ready)
-    INTO ended, lanes, ranks;
+    SELECT (SELECT array_agg(token) FROM moved), (SELECT array_agg(lane) FROM ready), (SELECT array_agg(rank) FROM ready),
+           (SELECT array_agg(batch ORDER BY token) FROM moved WHERE batch IS NOT NULL AND state NOT IN ('scheduled', 'queued')),
+           (SELECT array_agg(state ORDER BY token) FROM moved WHERE batch IS NOT NULL AND state NOT IN ('scheduled', 'queued'))
+    INTO ended, lanes, ranks, batches, states;
     IF coalesce(cardinality(ended), 0) < json_array_length(p_settled) THEN
         SELECT array_agg(s.id) INTO refused FROM json_to_recordset(p_settled) AS s (id text, token bigint)
         WHERE ended IS NULL OR s.token <> ALL (ended);

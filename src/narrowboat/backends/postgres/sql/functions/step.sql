@@ -27,6 +27,8 @@ DECLARE
     promoted record;
     turned_away text[] := '{}';
     told text[] := '{}';
+    batches text[];
+    states text[];
     tasks text[];
     has_more boolean := false;
     n integer;
@@ -68,6 +70,8 @@ BEGIN
                 ended.ended := ARRAY(SELECT token FROM unnest(ended.ended) AS token WHERE token <> ALL (spared));
             END IF;
             turned_away := turned_away || ended.refused;
+            batches := batches || ended.batches;
+            states := states || ended.states;
             IF ended.lanes IS NOT NULL THEN
                 told := told || narrowboat.line_up(ended.lanes, ended.ranks);
             END IF;
@@ -80,6 +84,9 @@ BEGIN
                 told := told || carried.rings;
             END IF;
         END LOOP;
+        IF batches IS NOT NULL THEN
+            told := told || narrowboat.count_batches(batches, states, array_fill(1, ARRAY[cardinality(batches)]), at);
+        END IF;
         IF p_started IS NOT NULL THEN
             UPDATE narrowboat.running AS r SET started_at = at, revision = r.revision + 1
             FROM json_to_recordset(p_started) AS s (id text, token bigint)

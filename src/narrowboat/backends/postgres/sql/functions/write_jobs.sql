@@ -15,6 +15,7 @@ DECLARE
     soon text[];
     known_places integer[];
     known_ids text[];
+    batched text[];
 BEGIN
     IF p_is_keyed THEN
         SELECT held.passed, held.there INTO passed, there FROM narrowboat.keys_held(p_tasks, p_jobs, p_at, p_of) AS held;
@@ -25,22 +26,22 @@ BEGIN
             SELECT r.*
             FROM ROWS FROM (json_to_recordset(p_jobs) AS (
                 lane integer, id text, args text, priority smallint, delay double precision, due double precision,
-                key text, client text, headers text, tags text, summary text, shape text, version integer, of bigint
+                key text, client text, headers text, tags text, summary text, shape text, version integer, of bigint, batch text
             )) WITH ORDINALITY AS r (
-                lane, id, args, priority, delay, due, key, client, headers, tags, summary, shape, version, of, n
+                lane, id, args, priority, delay, due, key, client, headers, tags, summary, shape, version, of, batch, n
             )
             WHERE (p_of IS NULL OR r.of = ANY (p_of)) AND (passed IS NULL OR r.n <> ALL (passed))
             ORDER BY r.n
         ) AS j
     ), written AS (
         INSERT INTO narrowboat.job (ord, enqueued_at, lane, version, priority, id, task, queue, client, key, shape,
-                                    summary, tags, headers, args)
+                                    summary, tags, headers, args, batch)
         SELECT ord, p_at, lanes[lane], coalesce(version, 1), coalesce(priority, 0), id, p_tasks[lane], p_queues[lane],
                coalesce(client, ''), key, coalesce(shape, ''), coalesce(summary, ''), coalesce(tags, '[]'),
-               coalesce(headers, '{}'), coalesce(args, '{}')
+               coalesce(headers, '{}'), coalesce(args, '{}'), batch
         FROM input ORDER BY ord
         ON CONFLICT (id) DO NOTHING
-        RETURNING ord, id, task, key
+        RETURNING ord, id, task, key, batch
     ), ready AS (
         INSERT INTO narrowboat.queued (ord, queued_at, lane, revision, errors, crashes, snoozes, rank, queue, client, ran_by)
         SELECT ord, p_at, lanes[lane], 1, 0, 0, 0, -coalesce(priority, 0), p_queues[lane], coalesce(client, ''), ''
@@ -63,8 +64,8 @@ BEGIN
            (SELECT array_agg(rank ORDER BY first)
             FROM (SELECT min(rank) AS rank, min(ord) AS first FROM ready GROUP BY lane) AS b),
            (SELECT array_agg(DISTINCT queue) FROM later WHERE due_at < p_at + 15),
-           known.places, known.ids
-    INTO joined, ranks, soon, known_places, known_ids
+           (SELECT array_agg(batch) FROM written WHERE batch IS NOT NULL), known.places, known.ids
+    INTO joined, ranks, soon, batched, known_places, known_ids
     FROM (SELECT array_agg(n::integer) AS places, array_agg(id) AS ids FROM input
           WHERE NOT EXISTS (SELECT FROM written WHERE written.ord = input.ord)) AS known;
     passed := passed || known_places;
@@ -76,5 +77,9 @@ BEGIN
     rings := soon;
     IF joined IS NOT NULL THEN
         rings := rings || narrowboat.line_up(joined, ranks);
+    END IF;
+    IF batched IS NOT NULL THEN
+        rings := rings || narrowboat.count_batches(
+            batched, array_fill('total'::text, ARRAY[cardinality(batched)]), array_fill(1, ARRAY[cardinality(batched)]), p_at);
     END IF;
 END $$;

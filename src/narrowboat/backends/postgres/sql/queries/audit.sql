@@ -56,3 +56,18 @@ UNION ALL
 SELECT 'lane ' || lane.id || ' waits before ' || lane.held || ', which nothing will open' FROM narrowboat.lane
 WHERE lane.held IS NOT NULL AND EXISTS (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id) AND NOT EXISTS (
     SELECT FROM narrowboat.meter WHERE scope = lane.held AND (opens_at IS NOT NULL OR running > 0 OR until <> 0))
+UNION ALL
+SELECT 'batch ' || batch.id || ' counts ' || concat_ws(', ', batch.total, batch.succeeded, batch.dead, batch.cancelled)
+       || ', which its jobs do not'
+FROM narrowboat.batch LEFT JOIN (
+    SELECT job.batch AS id, count(*) FILTER (WHERE state = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'dead') AS dead,
+           count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+           count(*) FILTER (WHERE state IN ('scheduled', 'queued', 'running')) AS open
+    FROM narrowboat.job JOIN state USING (ord) WHERE job.batch IS NOT NULL GROUP BY job.batch) AS has ON has.id = batch.id
+WHERE batch.succeeded < coalesce(has.succeeded, 0) OR batch.dead < coalesce(has.dead, 0)
+   OR batch.cancelled < coalesce(has.cancelled, 0)
+   OR batch.total - batch.succeeded - batch.dead - batch.cancelled <> coalesce(has.open, 0)
+UNION ALL
+SELECT 'batch ' || id || ' is to be finished, and is not' FROM narrowboat.batch
+WHERE finished_at IS NULL AND sealed
+  AND total = succeeded + CASE WHEN waits_for = 'ended' THEN dead + cancelled ELSE 0 END

@@ -1,0 +1,2 @@
+-- A batch is finished.
+UPDATE batch SET finished_at = :now WHERE id = :id

@@ -1,0 +1,2 @@
+-- Forget a batch.
+DELETE FROM batch WHERE id = :id
