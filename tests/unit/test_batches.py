@@ -255,7 +255,8 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(tmp_path: Path) 
     mine.close()
     with sqlite3.connect(path) as connection:
         connection.executescript(
-            "DROP INDEX job_keyed; DROP INDEX job_batch; DROP TABLE batch; ALTER TABLE job DROP COLUMN batch; PRAGMA user_version = 5"
+            "DROP INDEX job_keyed; DROP INDEX job_batch; DROP TABLE batch; ALTER TABLE job DROP COLUMN batch;"
+            "PRAGMA user_version = 5"
         )
     connection.close()
     assert mine.batch([work.job()]).total == 1
