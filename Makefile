@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+ALL := --numprocesses 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench bench-peers docs pictures security clean
@@ -13,7 +14,7 @@ demo: $(VENV)/.studio
 
 test: $(VENV)/.test
 	@$(BIN)/python tests/servers.py
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),$(ALL))
 
 check: $(VENV)/.test $(VENV)/.check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from . import (
     async_jobs,
     boat,
+    choosing,
     controls,
     cost,
     delayed,
@@ -21,10 +22,11 @@ from . import (
     peer,
     sandbox,
     streams,
+    transports,
 )
 
 PARTS = (
-    *("huey", "rest", "redis", "postgres", "delay", "cost", "depth", "controls"),
+    *("huey", "rest", "redis", "postgres", "delay", "cost", "depth", "controls", "transports", "choosing"),
     *("async", "sandbox", "streams", "forms"),
 )
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--sizes", metavar="JOBS", help="for depth: so many are waiting, growing", **sizes)
     backends = {"choices": tuple(depth.FRESH), "nargs": "+", "default": tuple(depth.FRESH)}
     parser.add_argument("--backends", help="for cost, depth and controls: on these; default: all", **backends)
+    parser.add_argument("--picture", type=Path, help="for choosing: where it is drawn")
     options = parser.parse_args()
     print(measure.machine())
     complete = True
@@ -69,6 +72,14 @@ def main() -> None:
         if "controls" in options.only:
             print(f"\nclaimed and settled, 100 a step, under controls, medians of {controls.ROUNDS} rounds")
             complete = controls.compare(folder, options.backends, _row) and complete
+        if "transports" in options.only:
+            print(f"\nthrough transports, two executors or worker processes, medians of {transports.ROUNDS} rounds")
+            folder.chmod(0o711)
+            complete = transports.compare(folder) and complete
+        if "choosing" in options.only:
+            print("\nfrom a service that does not run yet: jobs that do nothing, two executors")
+            folder.chmod(0o711)
+            complete = choosing.compare(folder, options.picture) and complete
         if "async" in options.only:
             print(f"\n{options.async_jobs:,} asynchronous jobs, one process each")
             complete = async_jobs.compare(folder, options.async_jobs) and complete

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -10,10 +11,11 @@ import click
 from narrowboat.backends.base import Backend, Capabilities
 from narrowboat.backends.postgres import pool
 from narrowboat.backends.redis import health
-from narrowboat.backends.urls import MODULES
+from narrowboat.backends.transport import Transport, TransportCapabilities
+from narrowboat.backends.urls import MODULES, TRANSPORTS
 from narrowboat.cli import COMMANDS, EXIT_CODES
 from narrowboat.core.states import TRANSITIONS, diagram
-from narrowboat.core.units import in_words
+from narrowboat.core.units import bytes_in_words, in_words
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,6 +30,15 @@ VERSIONS = {  # KNOWN of each backend, by its name
     "memory": ("nothing", ""),
     "PostgreSQL": (f"PostgreSQL {pool.OLDEST} or newer", "15; PgBouncer 1.18"),
     "Redis": (f"Redis {'.'.join(map(str, health.OLDEST))} or newer", "7.0"),
+}
+CAN_DELIVER = {  # each field of TransportCapabilities
+    "max_bytes": "largest message of another program",
+    "has_priorities": "it heeds priorities; the store does in any case",
+}
+VERSIONS_OF_TRANSPORTS = {
+    "RabbitMQ": ("RabbitMQ with quorum queues", "3.10"),
+    "Amazon SQS": ("an account of AWS, or a service that speaks like it", "moto 5"),
+    "Gearman": ("gearmand, in a network that is trusted", "1.1.20"),
 }
 
 PICTURES = {
@@ -63,43 +74,74 @@ def commands_page() -> str:
 
 
 def backends_page() -> str:
-    """The page of backends with its table anew, which is between two comments."""
-    before, start, rest = (HERE / "backends.md").read_text().partition("<!-- generated ")
+    """The page of backends with its table anew."""
+    return _with_table("backends.md", capability_table())
+
+
+def transports_page() -> str:
+    """The page of transports, the same."""
+    return _with_table("transports.md", transport_table())
+
+
+def _with_table(page: str, table: str) -> str:
+    """A page with its table, which is between two comments."""
+    before, start, rest = (HERE / page).read_text().partition("<!-- generated ")
     comment, newline, rest = rest.partition("\n")
     _, end, after = rest.partition("<!-- end -->")
-    return "".join((before, start, comment, newline, capability_table(), end, after))
+    return "".join((before, start, comment, newline, table, end, after))
 
 
 def capability_table() -> str:
     """What each backend can do, by its own Capabilities, and which versions of its service were run."""
-    modules = dict.fromkeys(MODULES.values())
-    for scheme, module in MODULES.items():
-        modules[module] = f"{modules[module]}, `{scheme}://`" if modules[module] else f"`{scheme}://`"
-    found = {module: _capabilities(module) for module in modules}
-    rows = [["", *(of.name for of in found.values())], ["---"] * (len(found) + 1), ["URL", *map(str, modules.values())]]
-    fields = [field for field in Capabilities.__struct_fields__ if field != "name"]
-    rows += [[CAN[field], *(_in_words(getattr(of, field)) for of in found.values())] for field in fields]
-    rows += [[name, *(VERSIONS[of.name][n] for of in found.values())] for n, name in enumerate(KNOWN)]
+    return _table(MODULES, Backend, CAN, VERSIONS)
+
+
+def transport_table() -> str:
+    """What each transport can do, by its own TransportCapabilities, and which versions of its service were run."""
+    return _table(TRANSPORTS, Transport, CAN_DELIVER, VERSIONS_OF_TRANSPORTS)
+
+
+def _table(
+    schemes: Mapping[str, str],
+    kind: type[Backend] | type[Transport],
+    can: Mapping[str, str],
+    versions: Mapping[str, tuple[str, str]],
+) -> str:
+    modules = dict.fromkeys(schemes.values(), "")
+    for scheme, module in schemes.items():
+        modules[module] += f"{', ' if modules[module] else ''}`{scheme}://`"
+    found = [_capabilities(module, kind) for module in modules]
+    rows = [["", *(of.name for of in found)], ["---"] * (len(found) + 1), ["URL", *modules.values()]]
+    fields = [field for field in found[0].__struct_fields__ if field != "name"]
+    rows += [[can[field], *(_in_words(field, getattr(of, field)) for of in found)] for field in fields]
+    rows += [[name, *(versions[of.name][n] for of in found)] for n, name in enumerate(KNOWN)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _capabilities(module: str) -> Capabilities:
-    """Of the one backend in a module."""
+def _capabilities(module: str, kind: type[Backend] | type[Transport]) -> Capabilities | TransportCapabilities:
+    """Of the one backend or transport in a module."""
     [found] = {
         value.capabilities
         for value in vars(importlib.import_module(module)).values()
-        if isinstance(value, type) and issubclass(value, Backend)
+        if isinstance(value, type) and issubclass(value, kind)
     }
     return found
 
 
-def _in_words(value: bool | float | None) -> str:
+def _in_words(field: str, value: bool | float | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if field.endswith("_bytes") and value is not None:
+        return bytes_in_words(int(value))
     return "any" if value is None else in_words(value)
 
 
-PAGES = {"states.md": states_page, "commands.md": commands_page, "backends.md": backends_page}
+PAGES = {
+    "states.md": states_page,
+    "commands.md": commands_page,
+    "backends.md": backends_page,
+    "transports.md": transports_page,
+}
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ import pytest
 from narrowboat.kernel import PORTABLE
 
 # Workers leave notes in the temporary folder, by which others of the same user find them: not those of other tests.
-tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="nb-")
+# Beside that of the run, where this is one of its processes: the paths of sockets must stay short.
+_beside = os.path.dirname(os.environ["TMPDIR"]) if "PYTEST_XDIST_WORKER" in os.environ else None
+tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="nb-", dir=_beside)
 os.chmod(tempfile.tempdir, 0o711)  # executors of a worker that is root have a user of their own
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 

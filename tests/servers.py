@@ -10,11 +10,16 @@ from pathlib import Path
 
 PROGRAMS = {  # name -> package
     "chromium": "chromium",
+    "curl": "curl",
     "convert-im6.q16": "imagemagick",
     "nginx": "nginx-light",
     "ip": "iproute2",
     "redis-server": "redis-server",
     "pgbouncer": "pgbouncer",
+    "gearmand": "gearman-job-server",
+    "gearman": "gearman-tools",
+    "rabbitmq-server": "rabbitmq-server",
+    "amqp-publish": "amqp-tools",
 }
 PROGRAMS_BY_FOLDER = {"/usr/lib/postgresql": "postgresql"}  # Debian's are not on the path
 WHERE = os.environ.get("PATH", "") + ":/usr/sbin"  # which is not in the path of ordinary users

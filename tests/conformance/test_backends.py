@@ -12,17 +12,15 @@ from typing import ClassVar
 
 import pytest
 
-pytest.register_assert_rewrite("narrowboat.testing.conformance")
-
-from narrowboat.backends.base import Backend  # noqa: E402
-from narrowboat.backends.memory import MemoryBackend  # noqa: E402
-from narrowboat.backends.urls import open_backend  # noqa: E402
-from narrowboat.core.errors import ConfigError  # noqa: E402
-from narrowboat.core.job import NewJob  # noqa: E402
-from narrowboat.testing.conformance import BackendConformance, run  # noqa: E402
-from tests.support import postgres_server  # noqa: E402
-from tests.support.pgbouncer import shared_pooler  # noqa: E402
-from tests.support.servers import shared_redis  # noqa: E402
+from narrowboat.backends.base import Backend
+from narrowboat.backends.memory import MemoryBackend
+from narrowboat.backends.urls import open_backend
+from narrowboat.core.errors import ConfigError
+from narrowboat.core.job import NewJob
+from narrowboat.testing.conformance import BackendConformance, run
+from tests.support import postgres_server
+from tests.support.pgbouncer import shared_pooler
+from tests.support.servers import shared_redis
 
 
 class TestMemory(BackendConformance):

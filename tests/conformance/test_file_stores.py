@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import socket
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,37 +24,19 @@ from narrowboat.files.folder import FolderStore
 from narrowboat.files.store import FileStore, keep, key_for, shard_of
 from narrowboat.files.sweep import sweep
 from narrowboat.files.urls import open_files
-from tests.support.processes import wait_for
+from tests.support.aws_server import shared_aws
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(1000)
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """The address of a private S3 server with a bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-c", f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-
-    def is_up() -> bool:
-        try:
-            request = urllib.request.Request(f"{address}/boxes", method="PUT")
-            return urllib.request.urlopen(request).status == 200
-        except OSError:
-            return False
-
-    try:
-        wait_for("an S3 server", is_up, 60)
-        yield address
-    finally:
-        server.kill()
-        server.wait()
+def s3() -> str:
+    """The address of an S3 server with a bucket."""
+    server = shared_aws()
+    request = urllib.request.Request(f"{server.url}/boxes", method="PUT")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    return server.url
 
 
 @pytest.fixture(params=["folder", "s3"])

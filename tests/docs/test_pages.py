@@ -14,6 +14,7 @@ import pytest
 import narrowboat
 from docs.generate import PAGES
 from tests.support import postgres_server
+from tests.support.aws_server import ENVIRONMENT, REGION, AwsServer
 from tests.support.processes import ROOT, running_worker
 from tests.support.servers import program
 
@@ -39,14 +40,20 @@ def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=30)
 
 
-SERVERS = {"redis.md": ("redis-server", "redis-cli"), "postgresql.md": ("psql",)}
+SERVERS = {"redis.md": ("redis-server", "redis-cli"), "postgresql.md": ("psql",), "sqs.md": ("curl",)}
 RUN = [page for page in MARKDOWN if any(map(pages.is_run, pages.blocks(page)))]
 
 
 @pytest.fixture
 def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What a page says that its reader has."""
-    if request.getfixturevalue("page").name not in ("postgresql.md", "transactions.md"):
+    name = request.getfixturevalue("page").name
+    if name == "sqs.md":
+        aws = AwsServer()
+        yield {**ENVIRONMENT, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL_SQS": aws.url}
+        aws.kill()
+        return
+    if name not in ("postgresql.md", "transactions.md"):
         yield {}
         return
     server = postgres_server.shared_server()
@@ -76,6 +83,7 @@ def test_the_guides_are_among_the_pages_that_are_run() -> None:
         "hooks",
         "postgresql",
         "redis",
+        "sqs",
         "testing",
         "the-talk",
         "transactions",

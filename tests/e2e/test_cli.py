@@ -227,7 +227,8 @@ def test_a_setting_that_cannot_be_is_named_with_its_place(shell: Shell, monkeypa
     monkeypatch.setenv("NARROWBOAT_SLOTS", "many")
     assert "NARROWBOAT_SLOTS = 'many': give a whole number" in shell.run("worker", "shop:app", status=2)
     monkeypatch.delenv("NARROWBOAT_SLOTS")
-    assert "Did you mean '--slots'?" in shell.run("worker", "shop:app", "--slot", "2", status=2)
+    said = shell.run("worker", "shop:app", "--slot", "2", status=2)
+    assert "Did you mean" in said and "'--slots'" in said
     assert "which app?" in shell.run("worker", status=2)
 
 

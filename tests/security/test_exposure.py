@@ -35,13 +35,13 @@ def test_a_cloud_that_answers_is_named_with_the_tasks_that_reach_it(cloud: Addre
         task("shop.old", Needs.trusted()),
         task("shop.resize", Needs()),
     ]
-    [warning] = exposures(tasks, "sqlite:///n.db", [cloud, ("127.0.0.1", 1)])
+    [warning] = exposures(tasks, ["sqlite:///n.db"], [cloud, ("127.0.0.1", 1)])
     assert warning.startswith("tasks shop.fetch, shop.old can reach the metadata of this cloud at 127.0.0.1, ")
 
 
 def test_nothing_is_tried_that_no_task_reaches(cloud: Address) -> None:
-    assert exposures([task("shop.mail", Needs(network=[587])), task("shop.one", Needs())], "", [cloud]) == []
-    assert exposures([task("shop.mail", Needs(network=[cloud[1]]))], "", [cloud]) != []
+    assert exposures([task("shop.mail", Needs(network=[587])), task("shop.one", Needs())], [], [cloud]) == []
+    assert exposures([task("shop.mail", Needs(network=[cloud[1]]))], [], [cloud]) != []
 
 
 def test_a_cloud_that_does_not_answer_costs_a_second_at_most() -> None:
@@ -53,7 +53,7 @@ def test_a_cloud_that_does_not_answer_costs_a_second_at_most() -> None:
             waiting.connect_ex(server.getsockname())
         began = time.monotonic()
         tasks = [task("shop.fetch", Needs(network=True))]
-        assert exposures(tasks, "", [server.getsockname()[:2], ("nowhere.invalid", 80)]) == []
+        assert exposures(tasks, [], [server.getsockname()[:2], ("nowhere.invalid", 80)]) == []
         assert time.monotonic() - began < 3
 
 
@@ -69,9 +69,9 @@ def test_a_cloud_that_does_not_answer_costs_a_second_at_most() -> None:
     ],
 )
 def test_a_backend_that_asks_for_no_password_is_named(url: str, is_open: bool) -> None:
-    warnings = exposures([task("shop.fetch", Needs(network=True))], url, [])
+    warnings = exposures([task("shop.fetch", Needs(network=True))], [url], [])
     assert [("asks for no password" in warning) for warning in warnings] == [True] * is_open
-    assert exposures([task("shop.mail", Needs(network=[587]))], url, []) == []
+    assert exposures([task("shop.mail", Needs(network=[587]))], [url], []) == []
 
 
 def test_doctor_shows_the_tasks_with_the_network(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class App:
     name: shown to people; also tells workers of this app from others on the machine.
     url: the backend; without it NARROWBOAT_URL, then [tool.narrowboat] in pyproject.toml, then a SQLite
     file beside the nearest pyproject.toml.
+    store: what keeps the jobs, where `url` names a service that only delivers (amqp, sqs, gearman); without it
+    NARROWBOAT_STORE, then [tool.narrowboat], then the same file.
     files: where the content of File arguments and results is kept, file:///srv/files or s3://bucket/prefix; without it
     NARROWBOAT_FILES, then [tool.narrowboat], then a folder beside the database.
     queues: limits on waiting jobs, such as Queue("images", waiting=1000, waiting_per_client=20), past which this app's
@@ -82,6 +84,7 @@ class App:
         name: str,
         *,
         url: str | None = None,
+        store: str | None = None,
         files: str | None = None,
         queues: Sequence[Queue] = (),
         imports: Sequence[str] = (),
@@ -89,7 +92,7 @@ class App:
     ) -> None:
         self.name = name
         self.hooks = Hooks()
-        self._url = url
+        self._url, self._store = url, store
         self._limits = {queue.name: queue for queue in queues if queue.is_limited}
         if len({queue.name for queue in queues}) < len(queues):
             raise ConfigError(f"app {name}: a queue is named twice in queues=")
@@ -118,7 +121,7 @@ class App:
         if self._backend is None:
             with self._opening:
                 if self._backend is None:
-                    backend = open_backend(resolve(self._url)[0])
+                    backend = open_backend(resolve(self._url)[0], self._store)
                     self._warn_if_workers_look_elsewhere(backend.location)
                     self._backend = backend
         return self._backend

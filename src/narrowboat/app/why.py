@@ -39,7 +39,12 @@ def why(backend: Backend, job_id: str, now: float | None = None) -> Reason:
         live = [worker for worker in backend.workers() if worker.lease_until >= now]
         [place] = backend.places([job.id])
         spec = backend.published([job.task]).get(job.task)
-        return explain_queued(job, live, backend.gates(), read_gates(backend, job, spec), spec is not None, place, now)
+        gates = read_gates(backend, job, spec)
+        reason = explain_queued(job, live, backend.gates(), gates, spec is not None, place, now)
+        hindrance = backend.hindrance(job.queue) if reason.code == "in line" else ""
+        if hindrance:
+            return msgspec.structs.replace(reason, code="transport", text=f"{reason.text}; {hindrance}")
+        return reason
     return explain(job, now)
 
 

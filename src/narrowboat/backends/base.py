@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from ..core.queue import Queue
 from ..core.schedule import ScheduleState
 from ..core.states import State
 from ..core.task import Manifest, TaskSpec
+from .transport import Depth
 
 TURN = 16  # jobs taken from one lane before the next lane has its turn
 NO_LIMITS: Mapping[str, Queue] = {}
@@ -118,10 +120,14 @@ class Extended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wakeup(msgspec.Struct, frozen=True):
-    """Why a wait ended: there is work, or the count of cancels asked of this worker moved."""
+    """Why a wait ended: there is work, or the count of cancels asked of this worker moved.
+
+    again_s: seconds until time alone may bring work: a scheduled job comes due, a gate opens by itself.
+    """
 
     work: bool
     cancels: int
+    again_s: float = inf
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +231,7 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0  # live workers that consume it
     gates: tuple[Gate, ...] = ()
     unknown_tasks: tuple[str, ...] = ()  # tasks with waiting jobs that no live worker knows
+    transport: Depth | None = None  # where a transport delivers, and says how much lies there
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +251,11 @@ class Backend(ABC):
     url: str = ""  # with the password, if any; tasks must not get it
     hidden: tuple[str, ...] = ()  # real paths that tasks must not see
     beside: str = ""  # a path that a folder for files is named after, where jobs are kept in a file
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Of all the services behind it, with their passwords."""
+        return (self.url,) if self.url else ()
 
     @abstractmethod
     def enqueue(
@@ -457,6 +469,10 @@ class Backend(ABC):
     @abstractmethod
     def audit(self) -> list[str]:
         """What is wrong in the stored structures, one sentence each; empty when all is well."""
+
+    def hindrance(self, queue: str) -> str:
+        """What keeps the news of a queue's jobs from idle workers, in a few words; empty if nothing does."""
+        return ""
 
     def doubts(self) -> list[str]:
         """What people should know of the service as it is set up, one sentence each: for the start of a worker."""

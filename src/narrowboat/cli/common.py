@@ -19,10 +19,36 @@ from ..core.ids import task_of
 from ..core.units import in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
+_STORE = "narrowboat.store"
 
-url_option = click.option(
-    "--url", metavar="URL", help="Backend; default: NARROWBOAT_URL, pyproject.toml, else the project's narrowboat.db."
-)
+
+def _keep_store(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta[_STORE] = value
+
+
+def url_option(command: F) -> F:
+    """--url, which the command is called with, and --store, see `store_given`."""
+    url = click.option(
+        "--url",
+        metavar="URL",
+        help="Backend; default: NARROWBOAT_URL, pyproject.toml, else the project's narrowboat.db.",
+    )
+    store = click.option(
+        "--store",
+        metavar="URL",
+        expose_value=False,
+        callback=_keep_store,
+        help="What keeps the jobs, where --url only delivers (amqp, sqs, gearman); default: as for --url.",
+    )
+    return url(store(command))
+
+
+def store_given() -> str | None:
+    """The value of --store."""
+    context = click.get_current_context(silent=True)  # none where a shell asks for completions
+    return None if context is None else context.meta.get(_STORE)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
@@ -31,7 +57,7 @@ def backend_of(url: str | None) -> Backend:
 
     Where nothing is there yet, it or its verbs raise BackendUnavailable: to look must not make an empty file or table.
     """
-    backend = open_backend(resolve(url)[0], make=False)
+    backend = open_backend(resolve(url)[0], store_given(), make=False)
     context = click.get_current_context(silent=True)  # none where a shell asks for completions
     if context is not None:
         context.call_on_close(backend.close)

@@ -12,7 +12,7 @@ import threading
 import click
 
 from ..core import colour
-from .common import url_option
+from .common import store_given, url_option
 from .settings import find_all, setting_options
 
 COLOURS = {"worker": "cyan", "web": "magenta"}
@@ -29,7 +29,7 @@ def command(app: str | None, web: str | None, queues: str | None, slots: str | N
 
     Both get the same backend. Ctrl-C ends both; when one ends by itself, so does the other.
     """
-    from ..backends.urls import redacted, resolve
+    from ..backends.urls import is_transport, redacted, resolve, resolve_store
     from ..core.errors import ConfigError
 
     target = app or find_all()["app"].value
@@ -37,11 +37,14 @@ def command(app: str | None, web: str | None, queues: str | None, slots: str | N
         raise ConfigError("which app? give it as module:attribute, or set app in [tool.narrowboat] of pyproject.toml")
     where, origin = resolve(url)
     click.echo(f"backend {redacted(where)} ({origin})")
+    store = resolve_store(store_given())[0]
+    if is_transport(where):
+        click.echo(f"jobs are kept in {redacted(store)}")
     click.echo("narrowboat queues, jobs and why show what goes on, in another terminal")
     if web is None:
         click.echo(HINT)
     worker = [sys.executable, "-m", "narrowboat.cli", "worker", target, "--reload"]
-    for flag, value in (("--queues", queues), ("--slots", slots), ("--url", url)):
+    for flag, value in (("--queues", queues), ("--slots", slots), ("--url", url), ("--store", store_given())):
         worker += [flag, value] if value is not None else []
     commands = {"worker": [*worker, "--log-format", "human", "--drain", "5s"]}
     if web is not None:
@@ -49,7 +52,7 @@ def command(app: str | None, web: str | None, queues: str | None, slots: str | N
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if colour.is_wanted(sys.stdout.isatty(), os.environ):
         env["FORCE_COLOR"] = "1"  # they write to a pipe, and it is read by a person
-    sys.exit(_run(commands, {"worker": env, "web": {**env, "NARROWBOAT_URL": where}}))
+    sys.exit(_run(commands, {"worker": env, "web": {**env, "NARROWBOAT_URL": where, "NARROWBOAT_STORE": store}}))
 
 
 def _run(commands: dict[str, list[str]], envs: dict[str, dict[str, str]]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..core.task import TaskSpec
-from .common import json_option, say, say_json, url_option
+from .common import json_option, say, say_json, store_given, url_option
 from .layout import paragraph, table
 from .settings import find_all, setting_options
 
@@ -28,7 +28,7 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     metadata of a cloud. Of a backend that is a server, also what it would forget, and when. The status is 1 if anything
     is not enforced.
     """
-    from ..backends.urls import open_backend, resolve
+    from ..backends.urls import open_backend, record_of, resolve
     from ..core.needs import Reach
     from ..sandbox.findings import PROPERTIES, lacking
     from ..worker.exposure import exposures
@@ -41,8 +41,9 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     weak = lacking(findings)
     tasks = [task for task in manifest.tasks if task.needs.reach.has_network or task.needs.reach.trusted]
     where = resolve(url)[0]
-    warnings = exposures(tasks, where)
-    backend = None if where.startswith("sqlite:") else open_backend(where, make=False)
+    record = record_of(where, store_given())
+    warnings = exposures(tasks, sorted({where, record}))
+    backend = None if where.startswith("sqlite:") else open_backend(where, record, make=False)
     setup = backend.setup() if backend else []
     network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:

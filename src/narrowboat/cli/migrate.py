@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..core.errors import ConfigError
-from .common import say, url_option, write
+from .common import say, store_given, url_option, write
 
 
 @click.command("migrate")
@@ -14,9 +14,9 @@ from .common import say, url_option, write
 @url_option
 def command(as_sql: bool, version: int | None, url: str | None) -> None:
     """Bring the tables in PostgreSQL up to date. Workers of the version before may go on meanwhile."""
-    from ..backends.urls import redacted, resolve
+    from ..backends.urls import record_of, redacted, resolve
 
-    where, _ = resolve(url)
+    where = record_of(resolve(url)[0], store_given())
     if not where.startswith(("postgresql://", "postgres://")):
         raise ConfigError(f"{redacted(where)}: there is nothing to migrate; this is for postgresql://")
     from ..backends.postgres import Migration

@@ -7,6 +7,7 @@ import time
 import click
 
 from ..backends.base import Gate, QueueStats
+from ..backends.transport import Depth
 from ..core.moments import in_short
 from ..core.states import State
 from ..core.units import in_words
@@ -29,18 +30,35 @@ def command(url: str | None, as_json: bool) -> None:
     if not found:
         say("no queues yet")
         return
-    states = list(State)
+    states, delivers = list(State), any(queue.transport for queue in found)
     rows = [
         [
             queue.queue,
             *(str(queue.counts.get(state, 0)) for state in states),
             "-" if queue.oldest_waiting_s is None else in_words(queue.oldest_waiting_s),
             str(queue.workers),
+            *([_depth(queue.transport)] if delivers else []),
             _notes(queue),
         ]
         for queue in found
     ]
-    table(rows, ["QUEUE", *(state.upper() for state in states), "OLDEST", "WORKERS", ""])
+    head = [
+        "QUEUE",
+        *(state.upper() for state in states),
+        "OLDEST",
+        "WORKERS",
+        *(["TRANSPORT"] if delivers else []),
+        "",
+    ]
+    table(rows, head)
+
+
+def _depth(depth: Depth | None) -> str:
+    """How much lies in the transport, by its own count."""
+    if depth is None or depth.waiting is None:
+        return "-"
+    about = "" if depth.is_exact else "about "
+    return f"{about}{depth.waiting}{f' + {depth.held} held' if depth.held else ''}"
 
 
 def _paused(gate: Gate) -> str:

@@ -149,8 +149,8 @@ def _table() -> tuple[Path | None, dict[str, Any]]:
     project = nearest_project(Path.cwd())
     table = project_settings(project) if project else {}
     for name in table:
-        if name not in BY_NAME and name != "url":
-            close = difflib.get_close_matches(name, ["url", *BY_NAME], n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: url, {', '.join(BY_NAME)}"
+        if name not in BY_NAME and name not in ("url", "store"):
+            close = difflib.get_close_matches(name, ["url", "store", *BY_NAME], n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: url, store, {', '.join(BY_NAME)}"
             raise ConfigError(f"{project}/pyproject.toml: [tool.narrowboat] has no {name}: {hint}")
     return project, table

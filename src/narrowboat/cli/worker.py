@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .common import url_option, write
+from .common import store_given, url_option, write
 from .settings import find_all, setting_options
 
 
@@ -65,7 +65,7 @@ def command(url: str | None, verbose: bool, reload: bool, **flags: Any) -> None:
         reload=reload,
     )
     where, origin = resolve(url)
-    backend = open_backend(where)
+    backend = open_backend(where, store_given())
     if not backend.capabilities.is_shared:
         raise ConfigError(f"{redacted(where)} lives inside one process, so no worker can share it; use sqlite:///...")
     try:

@@ -11,7 +11,8 @@ import msgspec
 
 from ..backends.base import Backend, ClaimRef, WorkerInfo
 from ..core.job import Claim
-from ..core.outcome import Crashed, Released
+from ..core.message import refusal
+from ..core.outcome import Crashed, ErrorInfo, Failed, Released
 from ..core.task import Manifest, TaskSpec, unknown_task
 from .appetite import Appetite
 from .courier import Courier
@@ -142,8 +143,17 @@ class Exchange:
         if step.wants:
             self._is_hungry = reply.more
         now = time.monotonic()
-        self._pool.take([Held(claim, self._spec(claim), now) for claim in reply.claimed])
+        claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
+        self._pool.take([held for held in claimed if not self._refuse(held)])
         self._cancel(reply.cancelled)
+
+    def _refuse(self, held: Held) -> bool:
+        """Give up a job that shows a message which cannot be read."""
+        reason = refusal(held.claim.args)
+        if reason is None:
+            return False
+        self._ledger.ended(held, Failed(ErrorInfo(type="BadMessage", message=reason), retry=False))
+        return True
 
     def heard(self, heard: Heard) -> None:
         """The listener has looked, or was woken."""

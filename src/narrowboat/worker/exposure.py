@@ -14,18 +14,27 @@ from ..core.task import TaskSpec
 PATIENCE_S = 1.0
 Address = tuple[str, int]
 METADATA: tuple[Address, ...] = (("169.254.169.254", 80), ("fd00:ec2::254", 80), ("metadata.google.internal", 80))
-_PORTS = {"redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
+_PORTS = {
+    "redis": 6379,
+    "rediss": 6379,
+    "postgresql": 5432,
+    "postgres": 5432,
+    "amqp": 5672,
+    "amqps": 5671,
+    "gearman": 4730,
+}
 
 
-def exposures(tasks: Sequence[TaskSpec], backend_url: str, metadata: Sequence[Address] = METADATA) -> list[str]:
+def exposures(
+    tasks: Sequence[TaskSpec], backend_urls: Sequence[str], metadata: Sequence[Address] = METADATA
+) -> list[str]:
     """A warning for each of them that answers, naming the tasks. Takes PATIENCE_S at most; nothing if no task can."""
-    found: list[str] = []
-    backend = without_password(backend_url)
-    if backend is not None and (names := reaching(tasks, backend[1])):
-        found.append(
-            f"{names} can reach the backend at {backend[0]}:{backend[1]}, which asks for no password: they could read "
-            "and change the jobs of all; give it a password, and put that into the worker's URL"
-        )
+    found = [
+        f"{names} can reach the backend at {host}:{port}, which asks for no password: they could read and change the "
+        "jobs of all; give it a password, and put that into the worker's URL"
+        for host, port in filter(None, map(without_password, backend_urls))
+        if (names := reaching(tasks, port))
+    ]
     for host, port in answering([address for address in metadata if reaching(tasks, address[1])]):
         found.append(
             f"{reaching(tasks, port)} can reach the metadata of this cloud at {host}, which may hand out its keys: let "

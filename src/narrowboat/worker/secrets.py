@@ -15,10 +15,10 @@ FOLDERS = ("/run/secrets",)  # Docker and Kubernetes; systemd names its own in C
 
 
 class Secrets:
-    """Looks in the environment first, then for a file of that name. backend_url: what nobody is to get."""
+    """Looks in the environment first, then for a file of that name. backend_urls: what nobody is to get."""
 
-    def __init__(self, backend_url: str = "", folders: Sequence[str] = FOLDERS) -> None:
-        self._backend_url = backend_url
+    def __init__(self, backend_urls: Sequence[str] = (), folders: Sequence[str] = FOLDERS) -> None:
+        self._backend_urls = backend_urls
         self.folders = [*filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]), *folders]
 
     def environment_for(self, reach: Reach) -> dict[str, str]:
@@ -46,6 +46,7 @@ class Secrets:
         )
 
     def _is_backend(self, name: str, value: str) -> bool:
-        password = urlsplit(self._backend_url).password if "@" in self._backend_url else None
-        is_same = bool(self._backend_url) and self._backend_url in value
-        return name.startswith("NARROWBOAT_") or is_same or bool(password and password in value)
+        if name.startswith("NARROWBOAT_") or any(url in value for url in self._backend_urls):
+            return True
+        passwords = [urlsplit(url).password for url in self._backend_urls if "@" in url]
+        return any(password and password in value for password in passwords)

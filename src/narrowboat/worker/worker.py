@@ -92,7 +92,7 @@ class Worker:
         order = order_for(self._sandbox, self._yard, settings.executor_user, hidden)
         is_off = self._sandbox == OFF
         self._groups = Groups(None, "off") if is_off else groups_here([os.getppid()] if settings.kept else [])
-        secrets = Secrets(backend.url)
+        secrets = Secrets(backend.urls)
         grower = Grower(self._start_zygote, secrets, self._yard, order, self._sandbox, self._serves, self._groups)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False
@@ -171,7 +171,7 @@ class Worker:
     def _warn_of_exposures(self, manifest: Manifest) -> None:
         """In a thread, since it may take a second."""
         served = [spec for spec in manifest.tasks if self._serves(spec)]
-        for warning in exposures(served, self._backend.url):
+        for warning in exposures(served, self._backend.urls):
             log.warning("%s", warning)
 
     def _moved(self, manifest: Manifest) -> None:

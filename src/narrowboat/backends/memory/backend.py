@@ -193,16 +193,19 @@ class MemoryBackend(Backend):
     ) -> Wakeup:
         ahead_s = 0.0 if now is None else now - time.time()
         queues = {want.queue for want in wants}
+        seen = Wakeup(False, 0)
 
         def look() -> tuple[Wakeup | None, float]:
+            nonlocal seen
             moment = time.time() + ahead_s
             asked = self._store.worker(worker).cancels
             next_s = self._store.next_change(queues, moment) - moment
-            found = Wakeup(next_s <= 0 or any(self._store.ready(want, moment) for want in wants), asked)
-            return found if found.work or asked > cancels else None, next_s
+            has_work = next_s <= 0 or any(self._store.ready(want, moment) for want in wants)
+            seen = Wakeup(has_work, asked, max(0.0, next_s))
+            return seen if has_work or asked > cancels else None, next_s
 
-        found = self._sleep_until(look, timeout_s, worker if wants else "")
-        return found or Wakeup(False, self._store.worker(worker).cancels)
+        self._sleep_until(look, timeout_s, worker if wants else "")
+        return seen
 
     def rouse(self, name: str) -> None:
         with self._changed:

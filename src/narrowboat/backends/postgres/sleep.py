@@ -88,10 +88,10 @@ class Waits:
             looked_for = self._bells.rung(bells) if seen.rung == self._bells.rung(bells) else -1
             while True:
                 if seen.look.has_work or seen.look.cancels > cancels or sleeper.is_called or self._bells.is_closed:
-                    return Wakeup(seen.look.has_work, seen.look.cancels)
+                    return _woken(seen)
                 now = time.monotonic()
                 if now >= until:
-                    return Wakeup(False, seen.look.cancels)
+                    return _woken(seen)
                 rung = self._bells.rung(bells)
                 one_of_a_herd = seen.at + HERD_S * seen.look.workers * random.random()
                 due = min(self._due(seen, bool(wants), worker, hears()), self._afterwards(seen, bells, one_of_a_herd))
@@ -167,6 +167,11 @@ def _rest(sleeper: Sleeper, until: float, not_before: float) -> None:
         sleeper.sleep((min(until, not_before) if sleeper.is_rung else until) - now)
         if not sleeper.is_rung and not sleeper.is_called:
             return
+
+
+def _woken(seen: _Seen) -> Wakeup:
+    again_s = seen.look.next_in_s - (time.monotonic() - seen.at)
+    return Wakeup(seen.look.has_work, seen.look.cancels, max(0.0, again_s))
 
 
 def _got(worker: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -166,11 +167,12 @@ class RedisBackend(Backend):
                 if inboxes:
                     collect(self._connections, _texts(inboxes), _at(moment))
                     continue
-                left_s = until - time.monotonic()
-                if work or asked > cancels or left_s <= 0 or sleep.is_up:
-                    return Wakeup(work == 1, asked)
+                left_s, again_s = until - time.monotonic(), inf
                 if again:
-                    left_s = min(left_s, float(again) - (self._clock() if moment is None else moment))
+                    again_s = max(0.0, float(again) - (self._clock() if moment is None else moment))
+                if work or asked > cancels or left_s <= 0 or sleep.is_up:
+                    return Wakeup(work == 1, asked, again_s)
+                left_s = min(left_s, again_s)
                 if not wants:  # the wait of a heartbeat, which every worker has, be it idle or full
                     left_s = min(left_s, INBOX_S)
                 found = until_rung(self._connections, bells, left_s, sleep, look)

@@ -147,7 +147,8 @@ class SQLiteBackend(Backend):
                 nonlocal woken
                 asked, next_change = lanes.look(connection, worker, wants)
                 left_s = inf if next_change is None else next_change - time.time() - ahead_s
-                woken = Wakeup(left_s <= 0 or any(can_serve(connection, want) for want in wants), asked)
+                has_work = left_s <= 0 or any(can_serve(connection, want) for want in wants)
+                woken = Wakeup(has_work, asked, max(0.0, left_s))
                 return Look(woken.work or asked > cancels, left_s)
 
             if wants:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 
 from ...backends.base import Gate, Wakeup
 from ...core.states import State
@@ -110,8 +111,18 @@ def test_shut_lanes_and_unwanted_jobs_do_not_end_a_wait(bench: Bench) -> None:
     bench.add(OTHER_TASK)
     bench.add(queue="elsewhere")
     bench.add(delay_s=3600)
-    assert worker.wait(worker.want(), worker.want(queue="shut"), timeout_s=0.2) == Wakeup(False, 0)
-    assert worker.wait(worker.want(0), worker.want(queue="elsewhere", tasks=()), timeout_s=0.05) == Wakeup(False, 0)
+    assert not worker.wait(worker.want(), worker.want(queue="shut"), timeout_s=0.2).work
+    assert not worker.wait(worker.want(0), worker.want(queue="elsewhere", tasks=()), timeout_s=0.05).work
+
+
+def test_a_wait_says_when_time_alone_may_bring_work(bench: Bench) -> None:
+    worker = bench.worker()
+    assert worker.wait(timeout_s=0).again_s == inf
+    bench.add(delay_s=500)
+    assert 498 < worker.wait(timeout_s=0).again_s <= 500
+    assert 498 < worker.wait(timeout_s=0.1).again_s <= 500
+    bench.later(499)
+    assert worker.wait(timeout_s=0).again_s < 2
 
 
 def test_a_cancel_wakes_the_worker_that_runs_the_job(bench: Bench) -> None:
