@@ -24,6 +24,7 @@ from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Relea
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
+from narrowboat.kernel import Channel
 from narrowboat.sandbox import system
 from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
@@ -235,6 +236,39 @@ def test_what_an_executor_has_not_read_can_be_taken_back() -> None:
     assert all(executor.give(job) for job in jobs)
     executor.theirs.recv(65536)  # as the executor does
     assert executor.take_back() == jobs[1:]
+    assert list(executor.given.values()) == jobs[:1]
+    executor.close()
+
+
+@pytest.mark.linux
+def test_an_executor_that_reads_while_jobs_are_taken_back_keeps_those_that_it_has_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = Executor(1, Kind(concurrency=10))
+    jobs = [held(f"t:{number}") for number in range(6)]
+    assert all(executor.give(job) for job in jobs)
+    recv = Channel.recv
+
+    def recv_after_the_executor(channel: Channel, limit: int, flags: int = 0) -> bytes:
+        recv(channel, limit, flags)  # as the executor does, just before the worker
+        return recv(channel, limit, flags)
+
+    monkeypatch.setattr(Channel, "recv", recv_after_the_executor)
+    assert executor.take_back() == jobs[1::2]
+    assert list(executor.given.values()) == jobs[::2]
+    assert executor.unbegun == 3
+    executor.close()
+
+
+@pytest.mark.linux
+def test_what_an_executor_says_to_have_begun_without_reading_it_stays_its_own() -> None:
+    executor = Executor(1, Kind(concurrency=10))
+    jobs = [held(f"t:{number}") for number in range(3)]
+    assert all(executor.give(job) for job in jobs)
+    executor.begin(jobs[0])
+    executor.begin(jobs[1])
+    executor.end(jobs[1])
+    assert executor.take_back() == jobs[2:]
     assert list(executor.given.values()) == jobs[:1]
     executor.close()
 

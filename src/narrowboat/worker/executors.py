@@ -209,10 +209,13 @@ class Executor:
         return data, descriptors[0] if descriptors else -1
 
     def take_back(self) -> list[Held]:
-        """The jobs it has not read yet, in order; it will never see them."""
+        """The jobs it has not read yet, in order; it will never see them.
+
+        It may be reading meanwhile, so these need not be the last ones that it was given.
+        """
         if not kernel.CAN_TAKE_BACK:
             return []
-        count = 0
+        back: list[Held] = []
         stops: list[bytes] = []
         while True:
             try:
@@ -221,15 +224,14 @@ class Executor:
                 break
             if not data:
                 break
-            if isinstance(wire.to_executor.decode(data), wire.Stop):
+            frame = wire.to_executor.decode(data)
+            if isinstance(frame, wire.Stop):
                 stops.append(data)
-            else:
-                count += 1
+            elif (held := self.given.get(frame.token)) is not None and held.started_at is None:  # else it lies
+                back.append(self.given.pop(frame.token))
         for stop in stops:
             self.ours.send(stop)
-        back = [self.given.popitem()[1] for _ in range(min(count, len(self.given)))]
         self.unbegun -= len(back)
-        back.reverse()
         return back
 
     def stop(self, held: Held) -> None:
