@@ -67,7 +67,7 @@ def bare(url: str, jobs: int) -> tuple[float, float]:
     ]
     began = time.perf_counter()
     for call in calls:
-        run(script("enqueue"), "", 0, CALL, *call)
+        run(script("enqueue"), "", *words.of_limits((), {}), *words.of_batches(()), CALL, *call)
     written = len(calls) * CALL / (time.perf_counter() - began)
 
     want = words.of_tasks(Want("default", frozenset([name]), STEP))
