@@ -77,7 +77,7 @@ class Mould:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def cast(self, fork: wire.Fork, scratch: object) -> Mould:
+    def cast(self, fork: wire.Fork, scratch: object, has_helpers: bool) -> Mould:
         """Called when all the layers are there."""
         return self
 
