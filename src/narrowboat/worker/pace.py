@@ -6,7 +6,7 @@ backend would leave executors idle.
 
 from __future__ import annotations
 
-SHORT_S = 0.005  # a task is short when its mean is below this
+SHORT_S = 0.02  # a task is short when its mean is below this: a wait of 1 ms between two jobs is 5 % of it, or more
 AHEAD_S = 0.05  # jobs ahead of one executor may take this long together
 MOST_AHEAD = 256  # and be this many
 _WEIGHT = 0.2
