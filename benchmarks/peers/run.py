@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -20,6 +21,7 @@ from .system import System, checked
 
 ON_ONE_START = ("throughput", "latency", "half", "busy")
 MEASURES = (*ON_ONE_START, "waiting", "fleet", "killed")
+_NUMBERS = re.compile(r"\[\s+((?:-?[\d.]+,\s+)*-?[\d.]+)\s+\]")
 VERSIONS = {"redis": redis_server.version, "postgresql": postgres_server.version}
 
 
@@ -167,5 +169,6 @@ def _as_data(found: Found) -> dict[str, Any]:
 
 
 def write(data: dict[str, Any], file: Path) -> None:
-    """As JSON that reads well in a diff."""
-    file.write_text(json.dumps(data, indent=1) + "\n")
+    """As JSON that reads well in a diff: a list of numbers is one line."""
+    text = json.dumps(data, indent=1)
+    file.write_text(_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")

@@ -17,7 +17,7 @@ from .worker import Producer, Workers, producing, running
 WORKERS = 2
 MOST = 60_000  # jobs in one go
 SETTLED_S = 0.5  # from the last job's end until its system has put it away
-MOST_SAMPLES = 2_000
+MOST_SAMPLES = 500
 
 Figures = dict[str, Any]
 
