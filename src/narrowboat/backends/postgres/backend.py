@@ -56,7 +56,7 @@ _info = msgspec.json.Decoder(WorkerInfo)
 _spec = msgspec.json.Decoder(TaskSpec)
 _NEWEST = 1 << 62
 PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
-HINT_S = 0.02  # between two hints of one kind from one process
+HINT_S = 0.003  # between two hints of one kind from one process
 Row = tuple[Any, ...]
 
 

@@ -20,8 +20,8 @@ FLEET_LOOKS = 5.0  # looks a second that all idle workers make together, if that
 SOONEST_S = 0.1  # between two looks of one that hears nothing
 HEARING_S = 5.0  # between two looks of one that hears
 CANCEL_S = 0.8  # between two looks for cancels of one that hears nothing, while it holds jobs
-HERD_S = 0.005  # times the number of workers: between two looks of one that is woken again and again
-AFTERWARDS_S = 0.03  # a hint that came just before this one was perhaps held back: so much later is a second look
+HERD_S = 0.005  # times the number of other workers: between two looks of one that is woken again and again
+AFTERWARDS_S = 0.01  # a hint that came just before this one was perhaps held back: so much later is a second look
 WATCH_SOONEST_S, WATCH_LATEST_S = 0.01, 0.25
 LEISURE = 20  # a watch of many jobs, whose look takes long, rests so many times as long
 
@@ -93,7 +93,7 @@ class Waits:
                 if now >= until:
                     return _woken(seen)
                 rung = self._bells.rung(bells)
-                one_of_a_herd = seen.at + HERD_S * seen.look.workers * random.random()
+                one_of_a_herd = seen.at + HERD_S * max(0, seen.look.workers - 1) * random.random()
                 due = min(self._due(seen, bool(wants), worker, hears()), self._afterwards(seen, bells, one_of_a_herd))
                 if rung != looked_for:
                     due = min(due, one_of_a_herd)
