@@ -8,18 +8,8 @@ CREATE OR REPLACE FUNCTION narrowboat.settle(
 )
 LANGUAGE plpgsql AS $$
 BEGIN
-    WITH input AS MATERIALIZED (
-        SELECT s.id, s.token, coalesce(s.to, 'succeeded') AS "to", coalesce(s.outcome, 'succeeded') AS outcome,
-               coalesce(s.delay, 0) AS delay, s.result, s.error, coalesce(s.reason, '') AS reason,
-               coalesce(s.ago, 0) AS ago, s.logs
-        FROM json_to_recordset(p_settled) AS s (
-            id text, token bigint, "to" text, outcome text, delay double precision, result text, error text, reason text,
-            ago double precision, logs text)
-    ), gone AS (
-        DELETE FROM narrowboat.running AS r USING input AS s
-        WHERE r.worker = p_worker AND r.token = s.token AND r.id = s.id
-        RETURNING r.ord, r.token, r.queue, r.ran_by, r.revision, r.errors, r.crashes, r.snoozes, r.progress, r.cancel,
-                  r.started_at, r.batch, s.outcome, s.delay, s.result, s.error, s.reason, s.ago, s.logs, s.to
+    WITH gone AS MATERIALIZED (
+        SELECT * FROM narrowboat.end_claims(p_worker, p_settled)
     ), moved AS MATERIALIZED (
         SELECT ord, token, queue, batch, ran_by, revision + 1 AS revision, outcome, delay, error, logs,
                errors + (outcome = 'failed')::integer AS errors, crashes + (outcome = 'crashed')::integer AS crashes,

@@ -53,9 +53,7 @@ BEGIN
             PERFORM narrowboat.lock_gates(me.n, p_parts, p_wants);
         END IF;
         IF p_progress IS NOT NULL THEN
-            UPDATE narrowboat.running AS r SET progress = p.progress, revision = r.revision + 1
-            FROM json_to_recordset(p_progress) AS p (id text, token bigint, progress text)
-            WHERE r.worker = me.n AND r.token = p.token AND r.id = p.id;
+            PERFORM narrowboat.note(me.n, NULL, p_progress, at);
         END IF;
         FOR part IN SELECT * FROM json_to_recordset(p_parts) AS p (settled json, carried json, slows boolean) LOOP
             IF part.slows THEN
@@ -88,9 +86,7 @@ BEGIN
             told := told || narrowboat.count_batches(batches, states, array_fill(1, ARRAY[cardinality(batches)]), at);
         END IF;
         IF p_started IS NOT NULL THEN
-            UPDATE narrowboat.running AS r SET started_at = at, revision = r.revision + 1
-            FROM json_to_recordset(p_started) AS s (id text, token bigint)
-            WHERE r.worker = me.n AND r.token = s.token AND r.id = s.id AND r.started_at IS NULL;
+            PERFORM narrowboat.note(me.n, p_started, NULL, at);
         END IF;
         IF p_wants IS NOT NULL THEN
             SELECT * INTO promoted FROM narrowboat.promote(200, at);
