@@ -237,6 +237,15 @@ def test_executors_go_first_when_memory_is_short(harbour: Harbour) -> None:
         assert int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text()) < 500
 
 
+@pytest.mark.linux
+def test_executors_that_wake_do_not_interrupt_their_worker(harbour: Harbour) -> None:
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
+        harbour.module.who.enqueue().wait(10)
+        [executor] = worker.executors()
+        assert os.sched_getscheduler(executor) == os.SCHED_BATCH
+        assert os.sched_getscheduler(worker.pid) == os.SCHED_OTHER
+
+
 def test_log_lines_for_programs_name_job_task_queue_and_attempt(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1") as worker:
         job = harbour.module.chatter.enqueue(1).wait(10)

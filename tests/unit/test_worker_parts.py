@@ -155,6 +155,9 @@ def test_room_in_a_running_executor_takes_no_slot() -> None:
     wants, _, room = Appetite({"q": None}, specs, pool).wants()
     assert [(want.n, want.room) for want in wants] == [(1, 1), (47, 0)], "the shared one can be asked to make room"
     assert room == 1
+    pool.hand.extend(held(concurrency=50) for _ in range(7))
+    wants, _, _ = Appetite({"q": None}, {"t": TaskSpec(name="t", concurrency=50)}, pool).wants()
+    assert [want.n for want in wants] == [40], "what is in hand will take some of it"
     executor.close()
 
 

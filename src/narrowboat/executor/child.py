@@ -82,6 +82,7 @@ def main(
     try:
         os.setsid()
         kernel.call_me("nb-executor")
+        kernel.interrupt_nobody()
         faulthandler.enable(file=last_words)
         if not walls.has_root:  # else it dies with the first process of its namespace
             walls.show_itself()

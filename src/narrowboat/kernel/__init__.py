@@ -24,6 +24,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import call_me as call_me
     from .linux import die_with as die_with
     from .linux import has_ended as has_ended
+    from .linux import interrupt_nobody as interrupt_nobody
     from .linux import keep_out_of_sight as keep_out_of_sight
     from .linux import lifeline as lifeline
     from .linux import limit_memory as limit_memory
@@ -52,6 +53,7 @@ else:
     from .portable import call_me as call_me
     from .portable import die_with as die_with
     from .portable import has_ended as has_ended
+    from .portable import interrupt_nobody as interrupt_nobody
     from .portable import keep_out_of_sight as keep_out_of_sight
     from .portable import lifeline as lifeline
     from .portable import limit_memory as limit_memory

@@ -189,6 +189,15 @@ def call_me(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
+def interrupt_nobody() -> None:
+    """When this process wakes, it waits for a turn, rather than take the processor from one who works (sched(7)).
+
+    Else a worker that hands out jobs is interrupted by its own executors, for each job again.
+    """
+    with contextlib.suppress(OSError):  # it may be forbidden, and is only a favour
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def scratch(name: str) -> int:
     """An open file without a place in any folder."""
     return os.memfd_create(name, os.MFD_CLOEXEC)

@@ -246,6 +246,10 @@ def call_me(name: str) -> None:
         comm.write(name)
 
 
+def interrupt_nobody() -> None:
+    """Not here."""
+
+
 def scratch(name: str) -> int:
     """An open file without a place in any folder."""
     with tempfile.TemporaryFile(prefix=name) as file:

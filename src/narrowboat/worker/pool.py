@@ -128,8 +128,9 @@ class Pool:
         return len(self.hand) + len(self.fetching) + sum(executor.unbegun for executor in self.executors)
 
     def room(self, concurrency: int) -> int:
-        """Jobs of such tasks that running executors could begin at once."""
-        return sum(e.room for e in self.executors if e.given and e.kind.concurrency == concurrency and e.is_ready)
+        """Jobs of such tasks that running executors could begin at once, beyond those in hand."""
+        room = sum(e.room for e in self.executors if e.given and e.kind.concurrency == concurrency and e.is_ready)
+        return max(0, room - sum(held.spec.concurrency == concurrency for held in self.hand))
 
     def can_yield(self) -> bool:
         """Whether an executor of async tasks would make room for a class that has none."""

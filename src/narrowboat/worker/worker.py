@@ -229,6 +229,8 @@ class Worker:
             self._drain(now)
         else:
             if self._nursery.is_ready:
+                if self._pool.hand and self._can_batch:  # the backend works while what it gave is handed out
+                    self._exchange.turn(now, self._can_claim, can_batch=True)
                 self._pool.assign()
             self._release_overdue(now)
         self._exchange.turn(now, self._can_claim, self._can_batch)
