@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from .batch import Totals, told
 from .file import File, FileRef
 from .job import NewJob, Progress
 
 
-@dataclass(frozen=True, slots=True)
-class RunningJob:
+class RunningJob(msgspec.Struct, frozen=True, gc=False):
     """The job that the calling code runs in.
 
     attempt: from 1. deadline: when the timeout strikes, seconds since 1970.
@@ -27,7 +27,7 @@ class RunningJob:
     attempt: int
     deadline: float
     fence: int
-    headers: dict[str, str] = field(default_factory=dict[str, str])
+    headers: dict[str, str] = {}
     tags: tuple[str, ...] = ()
 
     @property
@@ -41,7 +41,12 @@ class RunningJob:
 
 
 class Channel(Protocol):
-    """The way from a running job to its worker."""
+    """A running job, and its way to its worker."""
+
+    @property
+    def job(self) -> RunningJob:
+        """What it is."""
+        ...
 
     def report(self, progress: Progress) -> None:
         """Tell how far the job is."""
@@ -55,14 +60,22 @@ class Channel(Protocol):
         """Give out a file that the result names; what stands for it there."""
         ...
 
+    def log(self, text: str) -> None:
+        """Whole lines for its log."""
+        ...
 
-current: ContextVar[RunningJob | None] = ContextVar("narrowboat_job", default=None)
+    def print(self, text: str) -> None:
+        """Pieces of lines for its log."""
+        ...
+
+
 channel: ContextVar[Channel | None] = ContextVar("narrowboat_channel", default=None)
 
 
 def current_job() -> RunningJob | None:
     """The job that this code runs in, or None outside of one."""
-    return current.get()
+    to_worker = channel.get()
+    return None if to_worker is None else to_worker.job
 
 
 def progress(done: float = 0, total: float = 0, message: str = "") -> None:

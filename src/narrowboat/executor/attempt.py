@@ -7,7 +7,6 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,7 +21,7 @@ from ..core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Outcome, Relea
 from ..core.runnable import Runnable
 from ..core.units import seconds
 from . import refusal, wire
-from .capture import Lines, Printed
+from .capture import Output
 from .describe import describe
 from .scratch import Scratch
 
@@ -45,6 +44,8 @@ class Attempt:
     came: open files of its arguments, in their order; closed when they have been read.
     """
 
+    _said: Output | None = None
+
     def __init__(self, run: wire.Run, task: Runnable, send: Send, came: Sequence[int] = ()) -> None:
         self.run, self.task, self._send, self._came = run, task, send, came
         self._carried = 0
@@ -53,10 +54,6 @@ class Attempt:
         self.is_inside = self.is_over = False
         self._last_progress = 0.0
         self._asked = 0
-        self._lines = Lines(
-            partial(_send_line, send, run.token)
-        )  # not a method: an attempt is no work for the collector
-        self._printed = Printed(self._lines.add)
         deadline = time.time() + run.timeout_s
         self.job = context.RunningJob(
             run.id, run.task, run.queue, run.attempt, deadline, run.token, run.headers, run.tags
@@ -106,27 +103,29 @@ class Attempt:
     def enter(self) -> None:
         """Make this the job of the calling context."""
         refusal.forget()
-        context.current.set(self.job)
         context.channel.set(self)
-        here.set(self)
 
     def leave(self) -> None:
         """The task has returned: nothing more is sent."""
-        self._printed.finish()
+        if self._said is not None:
+            self._said.printed.finish()
         self.is_over = True
-        context.current.set(None)
         context.channel.set(None)
-        here.set(None)
 
     def log(self, text: str) -> None:
         """Whole lines."""
         if not self.is_over:
-            self._lines.add(text)
+            self._output().lines.add(text)
 
     def print(self, text: str) -> None:
         """Pieces of lines."""
         if not self.is_over:
-            self._printed.write(text)
+            self._output().printed.write(text)
+
+    def _output(self) -> Output:
+        """Made for the first words, by one thread: most attempts say nothing."""
+        # Not with a method of this: an attempt is no work for the collector.
+        return self._said or self.__dict__.setdefault("_said", Output(partial(_send_line, self._send, self.run.token)))
 
     def report(self, progress: Progress) -> None:
         """For `progress()`: at most about 20 a second are sent, and the last one always."""
@@ -162,9 +161,6 @@ class Attempt:
 
 def _send_line(send: Send, token: int, line: str) -> None:
     send(wire.Logged(token, line))
-
-
-here: ContextVar[Attempt | None] = ContextVar("narrowboat_attempt", default=None)
 
 
 def outcome_of(error: BaseException, attempt: Attempt) -> Outcome:

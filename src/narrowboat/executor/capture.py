@@ -54,6 +54,14 @@ class Printed:
             self._rest = ""
 
 
+class Output:
+    """All that one attempt says."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self.lines = Lines(send)
+        self.printed = Printed(self.lines.add)
+
+
 class Stream(io.TextIOBase):
     """Takes the place of sys.stdout and sys.stderr."""
 

@@ -15,13 +15,13 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import kernel
+from ..core import context
 from ..core.hooks import Hooks
 from ..core.runnable import Runnable
 from ..core.task import TaskSpec
 from ..sandbox import probe
 from ..sandbox.walls import Walls
 from . import wire
-from .attempt import here
 from .capture import LogHandler, Stream
 from .scratch import Scratch
 from .serial import SerialExecutor
@@ -60,12 +60,12 @@ class Mould:
         return self._serial
 
     def _print(self, text: str) -> None:
-        attempt = here.get() or self._serial.attempt  # the latter for threads that the task started
+        attempt = context.channel.get() or self._serial.attempt  # the latter for threads that the task started
         if attempt is not None:
             attempt.print(text)
 
     def _log(self, text: str) -> None:
-        attempt = here.get() or self._serial.attempt
+        attempt = context.channel.get() or self._serial.attempt
         if attempt is not None:
             attempt.log(text)
 
