@@ -79,6 +79,8 @@ class Executor:
         self.has_hung_up = False
         self.is_dead = False
         self.is_retiring = False
+        has_limit = kind.limits.memory is not None and (kind.reach.trusted or not kernel.LIMITS_MEMORY)
+        self._needs_watching = has_limit or bool(kind.reach.programs)
         self.let_go_at: float | None = None  # when it was told to end, and had nothing left to run
 
     @property
@@ -111,17 +113,13 @@ class Executor:
     @property
     def ahead(self) -> int:
         """Jobs that wait in its socket for room."""
-        beyond = len(self.given) - self.kind.capacity
+        beyond = len(self.given) - (self.kind.concurrency or 1)
         return beyond if beyond > 0 else 0
 
     @property
     def is_watched(self) -> bool:
         """Whether nothing but the worker keeps its limits: the system's are for each process alone, if it has any."""
-        if self.group is not None:
-            return False
-        if self.kind.reach.programs:
-            return True
-        return self.kind.limits.memory is not None and (self.kind.reach.trusted or not kernel.LIMITS_MEMORY)
+        return self._needs_watching and self.group is None
 
     @property
     def memory(self) -> int:
@@ -178,10 +176,10 @@ class Executor:
         Raises ProtocolViolation for anything else.
         """
         frames: list[tuple[wire.FromExecutor, int]] = []
-        parts = 0
+        parts, has_files = 0, self.kind.has_files
         while (len(frames) < READS_A_TURN and parts < PARTS_A_TURN) or self.ours.is_ahead:
             try:
-                data, descriptor = self._receive()
+                data, descriptor = self._receive() if has_files else (self.ours.recv(wire.MAX_FRAME), -1)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -203,8 +201,6 @@ class Executor:
         return frames
 
     def _receive(self) -> tuple[bytes, int]:
-        if not self.kind.has_files:
-            return self.ours.recv(wire.MAX_FRAME), -1
         data, descriptors = self.ours.recv_with(wire.MAX_FRAME, 1)
         return data, descriptors[0] if descriptors else -1
 

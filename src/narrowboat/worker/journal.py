@@ -17,7 +17,7 @@ LINES_A_SECOND = 20
 
 
 class End(NamedTuple):
-    """How an attempt ended, and how long it ran."""
+    """How an attempt ended, and how long it ran, where that is written later."""
 
     held: Held
     settlement: Settlement
@@ -31,9 +31,8 @@ class Journal:
         self._second = 0
         self._lines = self._unwritten = 0
 
-    def settled(self, end: End, spared_s: float | None = None) -> None:
+    def settled(self, held: Held, settlement: Settlement, ran_s: float, spared_s: float | None = None) -> None:
         """Write what became of a job. spared_s: its failure was not charged; so long until it is tried again."""
-        held, settlement, ran_s = end
         if settlement.outcome == "succeeded":
             if self._has_room():
                 log.info("%s succeeded in %s", held.id, in_words(ran_s), extra=_about(held, settlement, ran_s))

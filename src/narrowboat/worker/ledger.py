@@ -12,7 +12,7 @@ from ..backends.base import ClaimRef, ProgressReport, Step, Want
 from ..core.aftermath import aftermath
 from ..core.decide import Settlement, decide
 from ..core.job import Progress
-from ..core.outcome import Outcome, Unreadable
+from ..core.outcome import Outcome, Succeeded, Unreadable
 from ..core.task import TaskSpec
 from .held import Held
 from .journal import End, Journal
@@ -59,16 +59,19 @@ class Ledger:
         self._settled.append((settlement, held.started_at))
         self.unsettled[held.claim.token] = held
         self._started.pop(held.id, None)
-        end = End(held, settlement, 0.0 if held.started_at is None else now - held.started_at)
+        ran_s = 0.0 if held.started_at is None else now - held.started_at
         if settlement.trips:
-            self._untold[held.claim.token] = end
+            self._untold[held.claim.token] = End(held, settlement, ran_s)
         else:
-            self._journal.settled(end)
+            self._journal.settled(held, settlement, ran_s)
 
     def _decide(self, held: Held, outcome: Outcome) -> Settlement:
         """What becomes of the job."""
-        age_s = max(0.0, time.time() - held.claim.enqueued_at)
+        has_succeeded = isinstance(outcome, Succeeded)
+        age_s = 0.0 if has_succeeded else max(0.0, time.time() - held.claim.enqueued_at)
         settlement = decide(held.claim, outcome, held.spec.retry, random.random, age_s)
+        if has_succeeded and not held.logs and not held.asked:  # as most do
+            return settlement
         if isinstance(outcome, Unreadable):
             self.shyness.leave(held.claim.task, settlement.delay_s)
         if held.logs:
@@ -97,12 +100,12 @@ class Ledger:
             self.unsettled.pop(settlement.token, None)
             end = self._untold.pop(settlement.token, None)
             if end is not None:
-                self._journal.settled(end, spared.get(settlement.id))
+                self._journal.settled(*end, spared.get(settlement.id))
 
     def close(self) -> None:
         """Write what was not written yet, as far as it is known."""
         for end in self._untold.values():
-            self._journal.settled(end)
+            self._journal.settled(*end)
         self._untold.clear()
 
     @property

@@ -344,21 +344,21 @@ class Pool:
 
     def readable(self, executor: Executor) -> bool:
         """Hear what an executor says; one that says what it may not is killed. Whether it said anything."""
-        frames: deque[tuple[wire.FromExecutor, int]] = deque()
+        frames: list[tuple[wire.FromExecutor, int]] = []
+        heard = 0
         try:
-            frames.extend(executor.read())
-            has_spoken = bool(frames)
-            while frames:
-                self._hearing.hear(executor, *frames[0])
-                frames.popleft()
+            frames = executor.read()
+            for frame, descriptor in frames:
+                self._hearing.hear(executor, frame, descriptor)
+                heard += 1
         except ProtocolViolation as violation:
-            close_all([descriptor for _, descriptor in frames if descriptor >= 0])
+            close_all([descriptor for _, descriptor in frames[heard:] if descriptor >= 0])
             log.error("executor %d broke the protocol and is killed: %s", executor.pid, violation)
             executor.kill("protocol violation")
             return False
         if executor.has_hung_up and not executor.is_dead:
             self.died(executor)
-        return has_spoken
+        return bool(frames)
 
     def died(self, executor: Executor) -> None:
         """It is dead; how it died may be told later."""

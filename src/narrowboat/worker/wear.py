@@ -26,6 +26,8 @@ class Wear:
         """Asked after each job; memory is looked at once a second at most."""
         if self.max_jobs is not None and executor.begun >= self.max_jobs:
             return True
+        if self.max_age_s is None and self.max_memory is None:
+            return False
         now = time.monotonic()
         if self.max_age_s is not None and now - executor.born_at >= self.max_age_s:
             return True

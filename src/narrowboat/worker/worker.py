@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import selectors
@@ -58,6 +59,7 @@ TICK_S = 5.0
 BEAT_S = 5.0
 STUCK_STEP_S = 120.0  # a step that neither returns nor fails for so long never will
 IMPORT_S = 120.0
+COLLECT_AFTER = 10_000  # objects more than before: jobs come by hundreds, and few of theirs are in cycles
 SWITCH_S = 1e-4  # the courier gives up the interpreter for every row; it must not wait 5 ms to have it back
 HAND_S = 2.0  # how long a claimed job waits for an executor
 LAST_STEP_S = 5.0  # for handing back at the end
@@ -101,6 +103,8 @@ class Worker:
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
         sys.setswitchinterval(SWITCH_S)
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         kernel.adopt_orphans()
         kernel.keep_out_of_sight()
         self._signals.listen()

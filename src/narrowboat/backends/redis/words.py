@@ -118,7 +118,7 @@ def of_step(step: Step, now: str) -> list[Word]:
         len(step.wants),
     ]
     for end in step.settled:
-        words += (f"{end.token} {end.id}", end.id, end.started_ago_s, end.result, _rest(end))
+        words += (f"{end.token} {end.id}", end.id, int(end.started_ago_s * 1e6), end.result, _rest(end))
     for ref in step.started:
         words += (f"{ref.token} {ref.id}", ref.id)
     for report in step.progress:

@@ -2,7 +2,7 @@
 -- Settle, note starts and progress, claim: one round trip of a worker. Works also without memory to spare, since jobs that
 -- end are what makes room.
 -- ARGV: now or "", worker, seq, most claims or "", room or "", numbers of: settlements, starts, reports, wishes; then
---   settlements: claim ("<token> <id>"), id, seconds since the start, result, rest ("" for a success without more;
+--   settlements: claim ("<token> <id>"), id, microseconds since the start, result, rest ("" for a success without more;
 --                else MessagePack: [to, outcome, delay, reason, rest of the attempt's JSON, [jobs as `write` takes them],
 --                what a breaker is told or false, seconds to slow down for])
 --   starts:      claim, id
@@ -118,7 +118,7 @@ end
 local function settle(id, ago, result, end_, job, batch)
   local queue, cancel, to = job[1], job[3], end_[1]
   local key = P .. 'job:' .. id
-  local began = tonumber(job[2]) or now - tonumber(ago)
+  local began = tonumber(job[2]) or now - tonumber(ago) / 1000000
   call('HSET', key, 'started_at', began, 'again', 1)
   if end_[2] == 'failed' then
     call('HSET', key, 'errors', tonumber(job[5] or 0) + 1)
@@ -179,7 +179,7 @@ for i = settled, started - 1, 5 do
         local lane = call('HMGET', key, 'task', 'lane_key')
         gates.heed(id, { 'succeeded', 'succeeded', [7] = false, [8] = 0 }, lane[1] or task_of(id), lane[2] or '', 0)
       end
-      began = began == '-' and text_of(now - tonumber(ARGV[i + 2])) or began
+      began = began == '-' and text_of(now - tonumber(ARGV[i + 2]) / 1000000) or began
       -- stylua: ignore
       if ARGV[i + 3] == '' then
         call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text)
