@@ -150,6 +150,25 @@ local function settle(id, ago, result, end_, job, batch)
   end
 end
 
+-- The parts of a claim's value, which is the same for all that a step has claimed of a lane.
+local seen, seen_began, seen_queue, seen_passed, seen_batch
+local function seen_parts_of(value)
+  if value ~= seen then
+    local _
+    _, seen_began, seen_queue, seen_passed, seen_batch = parts_of(value)
+    seen = value
+  end
+  return seen_began, seen_queue, seen_passed, seen_batch
+end
+
+-- A time of so many microseconds ago, as text: of whole numbers, since printing others is slow.
+local now_us = math.floor(now * 1000000 + 0.5)
+local function text_of_ago(us)
+  local at = now_us - tonumber(us)
+  local seconds = math.floor(at / 1000000)
+  return string.format('%d.%06d', seconds, at - seconds * 1000000)
+end
+
 local refused, gone = {}, {}
 for i = settled, started - 1, 5 do
   local claim, id, rest = ARGV[i], ARGV[i + 1], ARGV[i + 4]
@@ -160,7 +179,7 @@ for i = settled, started - 1, 5 do
     held[claim] = nil
     gone[#gone + 1] = claim
     local key = P .. 'job:' .. id
-    local _, began, queue, passed, batch = parts_of(value)
+    local began, queue, passed, batch = seen_parts_of(value)
     if passed then
       gates = gates or gates_at(now)
     end
@@ -179,7 +198,7 @@ for i = settled, started - 1, 5 do
         local lane = call('HMGET', key, 'task', 'lane_key')
         gates.heed(id, { 'succeeded', 'succeeded', [7] = false, [8] = 0 }, lane[1] or task_of(id), lane[2] or '', 0)
       end
-      began = began == '-' and text_of(now - tonumber(ARGV[i + 2]) / 1000000) or began
+      began = began == '-' and text_of_ago(ARGV[i + 2]) or began
       -- stylua: ignore
       if ARGV[i + 3] == '' then
         call('HSET', key, 'state', 'succeeded', 'revision', revision(), 'started_at', began, 'finished_at', now_text)
@@ -247,7 +266,7 @@ local function claim(id, queue, value)
     end
     count_client(queue, more[4], -1)
   end
-  running[#running + 1] = token .. ' ' .. id
+  running[#running + 1] = string.format('%d %s', token, id)
   running[#running + 1] = more and more[6] and value .. '\nbatch:' .. more[6] or value
   changed[#changed + 1] = id
   if last == 0 then
