@@ -89,6 +89,18 @@ def test_wrong_arguments_are_refused_with_the_path_of_the_bad_value(
         Signature(resize, "m.resize").encode(args, kwargs)
 
 
+def only_named(path: str, *, width: int) -> None: ...
+
+
+def test_an_argument_that_must_be_named_is_missed() -> None:
+    signature = Signature(only_named, "m.only_named")
+    assert signature.encode(("a",), {"width": 1}) == b'{"path":"a","width":1}'
+    with pytest.raises(BadArguments, match="missing a required argument: 'width'"):
+        signature.encode(("a",), {})
+    with pytest.raises(BadArguments, match="too many positional arguments"):
+        signature.encode(("a", 1), {})
+
+
 def test_arguments_are_checked_again_when_run() -> None:
     with pytest.raises(BadArguments, match=r"m.resize: .*\$.width"):
         Signature(resize, "m.resize").decode(b'{"path": "a", "width": "wide"}')

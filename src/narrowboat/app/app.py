@@ -606,8 +606,8 @@ def _connection_of(prepared: Sequence[PreparedJob[Any]], given: Any = None) -> A
 
 def _left_out(jobs: Sequence[NewJob], written: Sequence[Enqueued]) -> list[NewJob]:
     """Those whose files are of no use, since the job that is there instead has its own."""
-    pairs = zip(jobs, written, strict=True)
-    return [asked for asked, found in pairs if not found.created and asked.id != found.id]
+    others = [n for n, found in enumerate(written) if not found.created]
+    return [jobs[n] for n in others if jobs[n].id != written[n].id]
 
 
 def _bind_by_name(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,9 @@ class Signature:
         self._required = frozenset(parameter.name for parameter in self.parameters if parameter.is_required)
         keyword_only = inspect.Parameter.KEYWORD_ONLY
         self._positional = [name for name in self._names if self._signature.parameters[name].kind is not keyword_only]
+        fewest = sum(parameter.is_required for parameter in self.parameters)
+        all_by_place = self._required.issubset(self._positional)
+        self._enough = range(fewest, len(self._positional) + 1) if all_by_place else ()  # arguments, without names
         self.returns = hints.get("return", Any)
         self.gives_files = _has_files(self.returns, f"task {name}, its result")
         self._result = msgspec.json.Decoder(self.returns, dec_hook=read_hook)
@@ -167,11 +170,13 @@ class Signature:
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """By name, in the order of the signature. What fits at first sight does without the slow way, for errors."""
+        if not kwargs and len(args) in self._enough:
+            return dict(zip(self._positional, args, strict=False)) if args else {}
         given = dict(zip(self._positional, args, strict=False)) if args else {}
         if len(args) == len(given) and given.keys().isdisjoint(kwargs):
             given |= kwargs
             if self._required <= given.keys() <= self._known:
-                return {name: given[name] for name in self._names if name in given} if kwargs else given
+                return {name: given[name] for name in self._names if name in given}
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -30,7 +30,7 @@ def _time(now_ms: int) -> str:
 
 def new_job_id(task: str) -> str:
     """A fresh id for a job of `task`, unique without asking anyone."""
-    return f"{task}:{ulid(time.time_ns() // 1_000_000, os.urandom(16))}"
+    return f"{task}:{_time(time.time_ns() // 1_000_000)}{os.urandom(16).translate(_DIGITS).decode()}"
 
 
 def new_batch_id() -> str:

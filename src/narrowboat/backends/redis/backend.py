@@ -47,6 +47,7 @@ from .asleep import LONGEST_S, Sleep, Sleepers, hear, subscribed, until_rung
 from .connection import Connections
 from .health import doubts, explained, refuse_newer, refuse_unfit, setup_of
 from .inbox import collect
+from .line import Word
 from .rows import SUMMARY, batch_of, claims_of, ended_of, job_of, rescued, state_of, summary_of
 from .scripts import script
 
@@ -101,13 +102,18 @@ class RedisBackend(Backend):
             raise no_part_of_it("Redis")
         if not jobs and not batches:
             return []
-        flat = [word for job in jobs for word in words.of_job(job)]
+        flat: list[Word] = []
+        for job in jobs:
+            flat += words.of_job(job)
         answers = self._run(
             script("enqueue"), _at(now), *words.of_limits(jobs, limits), *words.of_batches(batches), len(jobs), *flat
         )
         if answers and answers[0] == b"full":
             raise self._full(answers, limits, now)
-        return [Enqueued(id_.decode(), created == 1) for id_, created in zip(answers[::2], answers[1::2], strict=True)]
+        return [
+            Enqueued(job.id, True) if created else Enqueued(id_.decode(), False)
+            for job, id_, created in zip(jobs, answers[::2], answers[1::2], strict=True)
+        ]
 
     def _full(self, answer: list[Any], limits: Mapping[str, Queue], now: float | None) -> Exception:
         _, queue, client, waiting, own, asked = answer
