@@ -260,8 +260,9 @@ class PostgresBackend(Backend):
         """See Backend."""
         if not ids:
             return []
-        states, workers = self._row("cancel", {"ids": list(ids), "reason": without_nul(reason), "now": now})
-        self._bells.ring(JOBS)
+        named = {"ids": list(ids), "reason": without_nul(reason), "now": now}
+        states, workers, rings = self._row("cancel", named)
+        self._tell_of(rings)
         self._hint({cancel_bell(worker) for worker in workers or ()})
         return [None if state is None else State(state) for state in states]
 

@@ -13,7 +13,7 @@ import psycopg
 from ...core.errors import ConfigError, SchemaTooNew
 from .queries import Queries
 
-VERSION = 5
+VERSION = 6
 OLDEST = 1  # programs that know this version may use the schema of VERSION
 
 

@@ -71,6 +71,14 @@ def test_a_claim_that_ends_in_any_way_makes_room(bench: Bench) -> None:
     assert len(worker.claim(5)) == 1  # one of those that were put off
 
 
+def test_an_end_that_a_step_names_twice_makes_room_once(bench: Bench) -> None:
+    bench.add_many(4)
+    worker = bench.worker(controls=TWO_AT_A_TIME)
+    one, _ = worker.claim(4)
+    reply = worker.step([succeeded(one), succeeded(one)], wants=[worker.want(4)])
+    assert (reply.refused, len(reply.claimed)) == ((one.id,), 1)
+
+
 def test_what_a_lost_worker_held_makes_room_when_it_is_settled(bench: Bench) -> None:
     bench.add_many(3)
     lost, other = bench.worker(controls=TWO_AT_A_TIME), bench.worker(controls=TWO_AT_A_TIME)

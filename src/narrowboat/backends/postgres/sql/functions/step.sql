@@ -21,6 +21,9 @@ DECLARE
     me record;
     part record;
     spared bigint[];
+    let_go text[];
+    gone text[];
+    has_news boolean := false;
     want record;
     ended record;
     carried record;
@@ -50,7 +53,8 @@ BEGIN
         has_more := me.more;
     ELSE
         IF me.has_gates THEN
-            PERFORM narrowboat.lock_gates(me.n, p_parts, p_wants);
+            SELECT g.scopes, g.ids, g.has_news INTO let_go, gone, has_news
+            FROM narrowboat.meet_gates(me.n, p_parts, p_wants) AS g;
         END IF;
         IF p_progress IS NOT NULL THEN
             PERFORM narrowboat.note(me.n, NULL, p_progress, at);
@@ -59,9 +63,9 @@ BEGIN
             IF part.slows THEN
                 PERFORM narrowboat.slow_tasks(me.n, part.settled, at);
             END IF;
-            IF me.has_gates THEN
-                SELECT h.settled, h.spared, told || h.rings INTO part.settled, spared, told
-                FROM narrowboat.heed(me.n, part.settled, at) AS h;
+            IF has_news THEN
+                SELECT h.settled, h.spared INTO part.settled, spared
+                FROM narrowboat.heed_outcomes(me.n, part.settled, at) AS h;
             END IF;
             SELECT * INTO ended FROM narrowboat.settle(me.n, part.settled, at);
             IF spared IS NOT NULL THEN  -- nobody is told of an end that is none
@@ -82,6 +86,9 @@ BEGIN
                 told := told || carried.rings;
             END IF;
         END LOOP;
+        IF let_go IS NOT NULL THEN
+            told := told || narrowboat.let_go(let_go, gone);
+        END IF;
         IF batches IS NOT NULL THEN
             told := told || narrowboat.count_batches(batches, states, array_fill(1, ARRAY[cardinality(batches)]), at);
         END IF;

@@ -1,2 +1,2 @@
--- See functions/cancel.sql.
-SELECT * FROM narrowboat.cancel(%(ids)s, %(reason)s, %(now)s)
+-- See functions/cancel_jobs.sql.
+SELECT * FROM narrowboat.cancel_jobs(%(ids)s, %(reason)s, %(now)s)

@@ -1,8 +1,8 @@
--- heed(worker, settled, at): let the gates know of settlements that are about to be made, as `heed` in core/decide.py does;
--- settled: see settle. Returns what is to be settled instead, where a failure is not charged, the tokens of those
--- failures, and the queues whose sleepers should be told. The gates are locked.
-CREATE OR REPLACE FUNCTION narrowboat.heed(
-    p_worker integer, p_settled json, p_at double precision, OUT settled json, OUT spared bigint[], OUT rings text[]
+-- heed_outcomes(worker, settled, at): let the gates know of settlements that are about to be made, as `heed` in
+-- core/decide.py does; settled: see settle. Returns what is to be settled instead, where a failure is not charged, and the
+-- tokens of those failures. The gates are locked.
+CREATE OR REPLACE FUNCTION narrowboat.heed_outcomes(
+    p_worker integer, p_settled json, p_at double precision, OUT settled json, OUT spared bigint[]
 )
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -10,8 +10,6 @@ DECLARE
     gate narrowboat.lane_gate;
     recent double precision[];
     changes jsonb := '{}';
-    scopes text[];
-    ids text[];
 BEGIN
     FOR ended IN
         SELECT s.nth::text AS nth, r.id, r.token, r.snoozes, job.lane, coalesce(s.outcome, 'succeeded') AS outcome, s.trips,
@@ -19,7 +17,9 @@ BEGIN
         FROM ROWS FROM (json_to_recordset(p_settled) AS (
             id text, token bigint, outcome text, trips text, slow double precision
         )) WITH ORDINALITY AS s (id, token, outcome, trips, slow, nth)
-        JOIN narrowboat.running AS r ON r.worker = p_worker AND r.token = s.token AND r.id = s.id
+        CROSS JOIN LATERAL (
+            SELECT * FROM narrowboat.running
+            WHERE worker = p_worker AND running.token = s.token AND running.id = s.id LIMIT 1) AS r
         JOIN narrowboat.job ON job.ord = r.ord
         WHERE s.outcome IS DISTINCT FROM 'released' AND (
             s.trips IS NOT NULL OR s.slow > 0
@@ -60,13 +60,6 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    SELECT array_agg(scope), array_agg(DISTINCT r.id) INTO scopes, ids
-    FROM json_to_recordset(p_settled) AS s (id text, token bigint)
-    JOIN narrowboat.running AS r ON r.worker = p_worker AND r.token = s.token AND r.id = s.id
-    CROSS JOIN LATERAL unnest(r.passed) AS scope;
-    IF scopes IS NOT NULL THEN
-        rings := narrowboat.let_go(scopes, ids);
-    END IF;
     settled := p_settled;
     IF changes <> '{}' THEN
         SELECT json_agg(coalesce((s.value::jsonb || (changes -> s.nth::text))::json, s.value) ORDER BY s.nth) INTO settled

@@ -1,7 +1,9 @@
--- cancel(ids, reason, now): end waiting jobs, ask for the end of running ones. Returns the state of each job afterwards,
--- NULL for one that is not there, and the workers that should be told.
-CREATE OR REPLACE FUNCTION narrowboat.cancel(
-    p_ids text[], p_reason text, p_now double precision, OUT states text[], OUT workers text[]
+-- cancel_jobs(ids, reason, now): end waiting jobs, ask for the end of running ones. Returns the state of each job afterwards,
+-- NULL for one that is not there, the workers that should be told, and the queues whose sleepers should be: where a batch
+-- was finished so, its final job waits.
+CREATE OR REPLACE FUNCTION narrowboat.cancel_jobs(
+    p_ids text[], p_reason text, p_now double precision, OUT states text[], OUT workers text[],
+    OUT rings text[]
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET lock_timeout = '4s' AS $$
@@ -67,7 +69,7 @@ BEGIN
         PERFORM narrowboat.look_at_head(one_lane);
     END LOOP;
     IF batches IS NOT NULL THEN
-        PERFORM narrowboat.count_batches(
+        rings := narrowboat.count_batches(
             batches, array_fill('cancelled'::text, ARRAY[cardinality(batches)]), array_fill(1, ARRAY[cardinality(batches)]), at);
     END IF;
 END $$;

@@ -1,0 +1,3 @@
+-- Version 6: a limit costs a step little, and a cancel tells of what it brings. Safe for workers of versions from: 1
+-- Functions that tell something else now have other names. `cancel`, `heed` and `lock_gates` stay, for programs of the
+-- version before, and for steps that are under way.
