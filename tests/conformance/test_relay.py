@@ -67,6 +67,7 @@ class Told(OverLoopback):
     """Without a fault. Workers hear of cancels in a wait of their own; the final job of a batch is found by a look."""
 
     test_a_final_job_wakes_a_worker = None
+    test_a_final_job_that_a_cancel_brings_wakes_a_worker = None
     test_a_cancel_wakes_the_worker_that_runs_the_job = None
     test_a_cancel_through_one_handle_wakes_the_worker_on_another = None
 
@@ -128,6 +129,7 @@ class Through(BackendConformance):
     """A service of the real world, which all cases share; each store has channels of its own there."""
 
     test_a_final_job_wakes_a_worker = None  # as for Told
+    test_a_final_job_that_a_cancel_brings_wakes_a_worker = None
     test_a_cancel_wakes_the_worker_that_runs_the_job = None
     test_a_cancel_through_one_handle_wakes_the_worker_on_another = None
 

@@ -348,3 +348,10 @@ def test_a_final_job_wakes_a_worker(bench: Bench) -> None:
     claim = worker.claim_one()
     woken = bench.woken_by(lambda: worker.settle(succeeded(claim)), lambda: other.wait(timeout_s=10))
     assert woken.work
+
+
+def test_a_final_job_that_a_cancel_brings_wakes_a_worker(bench: Bench) -> None:
+    [waiting] = write(bench, part_of(bench, when=ENDED), 1)
+    worker = bench.worker(tasks=(OTHER_TASK,))
+    woken = bench.woken_by(lambda: bench.backend.cancel([waiting], now=bench.now), lambda: worker.wait(timeout_s=10))
+    assert woken.work
