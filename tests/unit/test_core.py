@@ -98,6 +98,7 @@ def test_a_retry_after_is_read_as_services_write_it() -> None:
         (lambda: Limit(0), "pause it"),
         (lambda: Breaker(failures=0), "at least 1"),
         (lambda: Breaker(retry_after=0), "more than 0"),
+        (lambda: Breaker(within="31d"), "at most 30 d"),
         (lambda: controls_of("t", Rate("1/s", key="a:{a}"), Limit(1, key="b:{b}"), None), "the same key"),
         (lambda: controls_of("t", Rate("1/s", key="x" * 300), None, None), "200 characters"),
     ],

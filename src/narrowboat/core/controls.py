@@ -25,6 +25,7 @@ CATCH_UP_S = 0.1
 NEVER = 1e18  # a time that does not come; JSON has no infinity
 HISTORY = 20  # turns of a breaker that are remembered
 SLOWEST_S = 86_400.0  # the longest that one answer can hold up a key
+REMEMBERED_S = 30 * 86_400.0  # how long the failures and turns of a closed breaker are kept after the last of them
 _NEVER_MORE = 6  # doublings of the pause of a job whose failure was a breaker's
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d*)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -49,9 +50,11 @@ class Meter(msgspec.Struct, kw_only=True):
 
     @property
     def idle_at(self) -> float:
-        """When forgetting it changes nothing; NEVER as things are."""
-        has_more = self.running or self.until or self.failures or self.history or self.override
-        return NEVER if has_more else self.full_at
+        """When it can be forgotten, for nothing that matters would change; NEVER as things are."""
+        if self.running or self.until or self.override:
+            return NEVER
+        last = [*self.failures[-1:], *(at for at, _ in self.history[-1:])]
+        return max(self.full_at, *(at + REMEMBERED_S for at in last)) if last else self.full_at
 
 
 class RateSpec(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
@@ -286,8 +289,8 @@ class Breaker:
     """Holds the jobs of a service that is down: Breaker("smtp", failures=5, within="1m", retry_after="30s").
 
     name: tasks with the same name share it; a template, as for Rate, has one for each value of an argument.
-    failures, within: so many of them within so long open it. retry_after: how long until one job may try; when that one
-    succeeds, all go on. What fails while it is open, or in the try, spends no attempt.
+    failures, within: so many of them within so long, at most 30 days, open it. retry_after: how long until one job may
+    try; when that one succeeds, all go on. What fails while it is open, or in the try, spends no attempt.
     on: the errors that count; an attempt that runs out of time counts, too.
     """
 
@@ -306,6 +309,8 @@ class Breaker:
         self._within_s, self._retry_after_s = seconds(within), seconds(retry_after)
         if not self._within_s or not self._retry_after_s:
             raise ConfigError("Breaker(within=, retry_after=): more than 0")
+        if self._within_s > REMEMBERED_S:
+            raise ConfigError(f"Breaker(within=): at most {in_words(REMEMBERED_S)}, failures are not kept for longer")
 
     def spec(self, task: str) -> BreakerSpec:
         """What is published."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ...backends.base import Gate
-from ...core.controls import BreakerSpec, Controls, LimitSpec, RateSpec
+from ...backends.base import Gate, Retention
+from ...core.controls import REMEMBERED_S, BreakerSpec, Controls, LimitSpec, Meter, RateSpec
 from ...core.decide import Settlement
 from ...core.job import Claim
 from ...core.outcome import ErrorInfo
@@ -454,8 +454,6 @@ def test_a_retried_job_stays_under_its_key(bench: Bench) -> None:
 
 
 def test_a_meter_is_forgotten_when_it_no_longer_matters(bench: Bench) -> None:
-    from ...backends.base import Retention
-
     per_tenant = Controls(rate=RateSpec(key=TENANT, interval_s=10.0), per=TENANT)
     worker = bench.worker(controls=per_tenant)
     bench.add(lane_key="tenant:1")
@@ -467,6 +465,28 @@ def test_a_meter_is_forgotten_when_it_no_longer_matters(bench: Bench) -> None:
     bench.backend.purge(Retention(), now=bench.now)
     assert bench.backend.meters(["rate:tenant:1"])["rate:tenant:1"].full_at in (0.0, bench.now - 1)
     assert len(worker.claim()) == 1
+
+
+def test_what_a_breaker_remembers_is_forgotten_when_it_has_long_been_closed(bench: Bench) -> None:
+    per_tenant = Controls(breaker=replace(SMTP, key=TENANT), per=TENANT)
+    worker = bench.worker(controls=per_tenant)
+    closed, failing, still_open, adjusted = scopes = [f"breaker:tenant:{n}" for n in range(4)]
+    for scope, n in ((closed, 3), (failing, 1), (still_open, 3), (adjusted, 1)):
+        bench.add_many(n, lane_key=scope.removeprefix("breaker:"))
+        worker.settle(*(down(claim, to=State.DEAD) for claim in worker.claim(n)))
+    bench.backend.open(closed, now=bench.now)
+    bench.backend.shut(Gate(scope=still_open), now=bench.now)
+    bench.backend.adjust(adjusted, replace(SMTP, key=TENANT, failures=9))
+    assert worker.claim() == []
+
+    def remembered() -> list[str]:
+        bench.backend.purge(Retention(), now=bench.now)
+        return [scope for scope, meter in bench.backend.meters(scopes).items() if meter != Meter()]
+
+    bench.later(REMEMBERED_S - 1)
+    assert remembered() == scopes
+    bench.later(2)
+    assert remembered() == [still_open, adjusted]
 
 
 def test_a_step_sent_again_goes_through_no_gate_twice(bench: Bench) -> None:

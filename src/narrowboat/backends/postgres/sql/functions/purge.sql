@@ -68,13 +68,9 @@ BEGIN
         PERFORM narrowboat.drop_lanes(lanes);
     END IF;
     SELECT array_agg(scope) INTO idle FROM (
-        SELECT scope FROM narrowboat.meter
-        WHERE full_at <= at AND opens_at IS NULL AND running = 0 AND until = 0 AND failures = '{}' AND history = '{}'
-          AND override IS NULL
-        ORDER BY full_at LIMIT p_limit) AS first
+        SELECT scope FROM narrowboat.meter WHERE idle_at <= at AND opens_at IS NULL ORDER BY idle_at LIMIT p_limit) AS first
     WHERE narrowboat.try_meters(ARRAY[scope]);
     DELETE FROM narrowboat.meter
-    WHERE scope = ANY (idle) AND full_at <= at AND opens_at IS NULL AND running = 0 AND until = 0 AND failures = '{}'
-      AND history = '{}' AND override IS NULL;
+    WHERE scope = ANY (idle) AND idle_at <= at AND opens_at IS NULL;
     RETURN gone;
 END $$;
