@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -14,8 +15,11 @@ from types import ModuleType
 import pytest
 
 from narrowboat import App
+from narrowboat.backends import urls
 from narrowboat.backends.base import Backend
 from narrowboat.core.job import Job
+from tests.support.carriers import CARRIERS, Carrier
+from tests.support.processes import HERE, ROOT, Host
 
 
 @dataclass
@@ -73,3 +77,30 @@ def moored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterato
     for handler in module.logging.getLogger("harbour.import").handlers:
         handler.close()
     module.logging.getLogger("harbour.import").handlers.clear()
+
+
+@pytest.fixture(params=CARRIERS)
+def carrier(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
+    carrier = CARRIERS[request.param](tmp_path)
+    for name, value in carrier.environment.items():
+        monkeypatch.setenv(name, value)
+    yield carrier
+    carrier.stop()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """Where `narrowboat` knows the transport of the tests, too."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    text = 'from narrowboat.backends import urls\nurls.TRANSPORTS["loopback"] = "tests.support.loopback"\n'
+    (folder / "sitecustomize.py").write_text(text)
+    return Host(path=f"{folder}{os.pathsep}{HERE.path}{os.pathsep}{ROOT}")
+
+
+@pytest.fixture
+def quay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carrier: Carrier) -> Iterator[Harbour]:
+    """The app, with its jobs in SQLite and the news of them by the carrier."""
+    monkeypatch.setitem(urls.TRANSPORTS, "loopback", "tests.support.loopback")
+    monkeypatch.setenv("NARROWBOAT_STORE", f"sqlite:///{tmp_path / 'harbour.db'}")
+    yield from moored(tmp_path, monkeypatch, carrier.url)

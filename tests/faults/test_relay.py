@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from narrowboat.app.why import why
-from narrowboat.backends import urls
-from narrowboat.backends.base import Filter
-from narrowboat.backends.transport import Notice
-from narrowboat.core.states import FINAL, State
-from tests.support.carriers import CARRIERS, Carrier
-from tests.support.processes import HERE, ROOT, Host, WorkerProcess, running_worker, wait_for
+from narrowboat.core.states import State
+from tests.support.carriers import Carrier
+from tests.support.processes import Host, WorkerProcess, running_worker, wait_for
 
-from .conftest import Harbour, moored
+from .conftest import Harbour
 from .test_kill_everything import count_settlements, settlements
 
 JOBS = 2000
 KILLS = 8
 WHO = "harbour.load"
-
-
-@pytest.fixture(params=CARRIERS)
-def carrier(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
-    carrier = CARRIERS[request.param](tmp_path)
-    for name, value in carrier.environment.items():
-        monkeypatch.setenv(name, value)
-    yield carrier
-    carrier.stop()
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    """Where `narrowboat` knows the transport of the tests, too."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    text = 'from narrowboat.backends import urls\nurls.TRANSPORTS["loopback"] = "tests.support.loopback"\n'
-    (folder / "sitecustomize.py").write_text(text)
-    return Host(path=f"{folder}{os.pathsep}{HERE.path}{os.pathsep}{ROOT}")
-
-
-@pytest.fixture
-def quay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carrier: Carrier) -> Iterator[Harbour]:
-    """The app, with its jobs in SQLite and the news of them by the carrier."""
-    monkeypatch.setitem(urls.TRANSPORTS, "loopback", "tests.support.loopback")
-    monkeypatch.setenv("NARROWBOAT_STORE", f"sqlite:///{tmp_path / 'harbour.db'}")
-    yield from moored(tmp_path, monkeypatch, carrier.url)
 
 
 @pytest.mark.timeout(180)
@@ -149,33 +113,6 @@ def test_without_the_transport_jobs_are_accepted_and_run(quay: Harbour, carrier:
         assert worker.stop() == 0
 
 
-def test_what_other_programs_send_is_run_or_dead_with_its_reason(quay: Harbour, carrier: Carrier, host: Host) -> None:
-    ledger = quay.folder / "ledger"
-    ledger.touch()
-    ledger.chmod(0o666)
-    arguments = {"ledger": str(ledger), "seconds": 0}
-    other = carrier.transport()
-    with running_worker("harbour:app", carrier.url, quay.folder, "-n", "1", host=host) as worker:
-        sent = {
-            "queue:default": json.dumps({"v": 1, "task": WHO, "args": arguments}).encode(),
-            f"task:{WHO}": json.dumps(arguments).encode(),
-        }
-        other.publish([Notice(channel, "", body) for channel, body in sent.items()])
-        other.publish([Notice(channel, "", b"hello") for channel in sent])
-
-        def ended() -> list[State]:
-            jobs = [job for job in quay.backend.find(Filter()).jobs if job.task != "harbour.tell"]  # of the dead ones
-            return [job.state for job in jobs] if len(jobs) == 4 and all(job.state in FINAL for job in jobs) else []
-
-        states = Counter(wait_for("their jobs", ended))
-        assert worker.stop() == 0
-    other.close()
-    assert states == {State.SUCCEEDED: 2, State.DEAD: 2}
-    dead = quay.backend.find(Filter(states=frozenset({State.DEAD}))).jobs
-    assert sorted(job.task for job in dead) == [WHO, "narrowboat.message"]
-    assert all("cannot be read" in job.reason for job in dead)
-
-
 def test_a_worker_that_is_frozen_while_it_holds_a_notice_holds_up_nothing(
     quay: Harbour, carrier: Carrier, host: Host
 ) -> None:
@@ -189,30 +126,3 @@ def test_a_worker_that_is_frozen_while_it_holds_a_notice_holds_up_nothing(
             assert quay.module.nothing.enqueue().wait(20).state is State.SUCCEEDED
         frozen.signal(signal.SIGCONT)
         assert (frozen.stop(), other.stop()) == (0, 0)
-
-
-def test_queues_shows_what_lies_in_the_transport_and_doctor_how_it_is(
-    quay: Harbour, carrier: Carrier, host: Host
-) -> None:
-    quay.app.enqueue_many([quay.module.nothing.job() for _ in range(3)])
-
-    def says(*words: str) -> str:
-        command = [sys.executable, "-m", "narrowboat.cli", *words, "--url", carrier.url]
-        done = subprocess.run(command, cwd=quay.folder, capture_output=True, text=True, timeout=60, **host.options())
-        return done.stdout
-
-    lines = says("queues").splitlines()
-    assert "TRANSPORT" in lines[1]
-    assert lines[2].split()[0] == "default"
-    assert "3" in lines[2][lines[1].index("TRANSPORT") :]
-    [shown] = map(json.loads, says("queues", "--json").splitlines())
-    assert shown["transport"]["waiting"] in (3, None)
-    setup = quay.backend.setup()
-    assert setup
-    assert setup[0][1] in says("doctor")
-    assert "harbour.db" in says("config")
-    given = f"sqlite:///{quay.folder / 'given.db'}"
-    assert given in says("config", "--store", given)
-    quay.app.enqueue_many([quay.module.nothing.job()])
-    assert "no queues yet" not in says("queues")
-    assert "harbour.db" not in says("queues", "--store", given)
