@@ -82,6 +82,23 @@ def test_queues_agrees_with_the_services_own_tools(quay: Harbour, carrier: Carri
         assert row[head.index("TRANSPORT") :].split("  ")[0] == f"{about}{theirs[0]} + {theirs[1]} held"
 
 
+def test_doctor_says_what_is_doubtful_and_whether_the_service_is_there(
+    quay: Harbour, carrier: Carrier, host: Host
+) -> None:
+    quay.module.nothing.enqueue()
+    doubt = carrier.doubt()
+    told = says(quay, host, "doctor", "--url", carrier.informed)
+    assert f"\nwarning: {doubt}" in told
+    assert quay.backend.setup()[0][1] in told
+    assert "until it is back" not in told
+    carrier.kill()
+    told = says(quay, host, "doctor", "--url", carrier.informed)
+    [row] = [line for line in told.splitlines() if "until it is back" in line]
+    assert row.split()[1].lower() == "away"
+    found = json.loads(says(quay, host, "doctor", "--json", "--url", carrier.informed))
+    assert [how.lower() for _, how, what in found["backend"] if "until it is back" in what] == ["away"]
+
+
 def test_config_and_queues_name_the_store(quay: Harbour, carrier: Carrier, host: Host) -> None:
     assert "harbour.db" in says(quay, host, "config", "--url", carrier.url)
     given = f"sqlite:///{quay.folder / 'given.db'}"

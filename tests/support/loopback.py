@@ -252,7 +252,12 @@ class LoopbackTransport(Transport):
     def depths(self, channels: Sequence[str]) -> dict[str, Depth]:
         return {name: Depth(*counted) for name, counted in self._ask("depths", list(channels)).items()}
 
+    def doubts(self) -> list[str]:
+        self._ask("depths", [])
+        return ["it is of the tests, and forgets everything"]
+
     def setup(self) -> list[tuple[str, str, str]]:
+        self._ask("depths", [])
         return [("memory", "everything is in memory", "what waits here is forgotten when the service ends")]
 
     def fail(self, *faults: str) -> None:

@@ -475,7 +475,7 @@ class Backend(ABC):
         return ""
 
     def doubts(self) -> list[str]:
-        """What people should know of the service as it is set up, one sentence each: for the start of a worker."""
+        """What people should know of the service as it is set up, one sentence each: at a start, and for `doctor`."""
         return []
 
     def setup(self) -> list[tuple[str, str, str]]:

@@ -25,8 +25,8 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     """Say what the sandbox enforces on this machine, by attacking it from inside.
 
     With APP, also which of its tasks have the network, and whether they reach a backend without a password or the
-    metadata of a cloud. Of a backend that is a server, also what it would forget, and when. The status is 1 if anything
-    is not enforced.
+    metadata of a cloud. Of a backend that is a server, also what it would forget, and when, and what is doubtful
+    about how it is set up. The status is 1 if anything is not enforced.
     """
     from ..backends.urls import open_backend, record_of, resolve
     from ..core.needs import Reach
@@ -44,11 +44,11 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
     record = record_of(where, store_given())
     warnings = exposures(tasks, sorted({where, record}))
     backend = None if where.startswith("sqlite:") else open_backend(where, record, make=False)
-    setup = backend.setup() if backend else []
+    setup, doubts = (backend.setup(), backend.doubts()) if backend else ([], [])
     network = {task.name: _ports(task) for task in sorted(tasks, key=lambda task: task.name)}
     if as_json:
         found = {"layers": layers, "no_cgroups": no_cgroups, "findings": findings}
-        say_json(found | {"network": network, "warnings": warnings, "backend": setup})
+        say_json(found | {"network": network, "warnings": warnings, "backend": setup, "doubts": doubts})
     else:
         is_other = os.geteuid() == 0 and not layers.user
         who = f"user {user} (the worker is root)" if is_other else "the worker's own user"
@@ -70,7 +70,7 @@ def command(app: str | None, url: str | None, as_json: bool, **flags: Any) -> No
             say("")
             say(f"backend: {backend.location}")
             table(setup, ("", "", "WHAT THAT MEANS"))
-        for warning in warnings:
+        for warning in (*doubts, *warnings):
             say("")
             paragraph(f"warning: {warning}")
         say("")

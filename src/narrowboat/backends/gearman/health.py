@@ -19,6 +19,7 @@ NO_GUARD = (
     "Gearman asks nobody for a password, and Narrowboat's own connections are not encrypted: who reaches the port can "
     "read, add and take messages. Let only trusted hosts reach it"
 )
+UNTIL_BACK = "messages go to the other servers; where there is none, workers look for jobs until it is back"
 FORGETS = (
     "gearmand keeps messages in memory only, unless it was started with a queue that is not `builtin`, which it does "
     "not tell: killed or restarted, it has forgotten them. Notices are sent again; messages of other programs are lost"
@@ -57,7 +58,7 @@ def setup(servers: Sequence[Server], prefix: str) -> list[tuple[str, str, str]]:
         try:
             version, status = _version(server, until), _status(server, until)
         except BackendUnavailable as error:
-            found.append((server.name, "away", str(error)))
+            found.append((server.name, "away", f"{UNTIL_BACK}: {error}"))
             continue
         found.append((server.name, f"gearmand {version}", "no passwords; may forget everything when it ends"))
         ours = {name: figures for name, figures in status.items() if name.startswith(prefix)}

@@ -46,6 +46,7 @@ CANCELS_S = 0.5  # the same, for one who waits for work and cancels at once; wor
 NO_COUNT = 1 << 53  # cancels: a wait that no count of them can end
 DRAIN = 100  # notices of jobs that were claimed without one, after which a worker without a rest takes them away
 DRAIN_S = 0.1
+AWAY = "jobs are accepted all the same, and workers look for them until it is back"
 
 
 class RelayBackend(Straight):
@@ -224,8 +225,9 @@ class RelayBackend(Straight):
         return [*self._store.doubts(), *(self._reach.ask(self._transport.doubts) or [])]
 
     def setup(self) -> list[tuple[str, str, str]]:
-        """See Backend."""
-        return [*self._store.setup(), *(self._reach.ask(self._transport.setup) or [])]
+        """See Backend. A transport that is away has a row that says so."""
+        told = self._reach.ask(self._transport.setup)
+        return [*self._store.setup(), *([(self._transport.location, "AWAY", AWAY)] if told is None else told)]
 
     def close(self) -> None:
         """See Backend."""
