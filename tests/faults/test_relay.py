@@ -109,7 +109,7 @@ def test_without_the_transport_jobs_are_accepted_and_run(quay: Harbour, carrier:
         quay.app.resume(queue="default")
         assert held.wait(20).state is State.SUCCEEDED
         carrier.start()
-        wait_for("word that it is back", lambda: "is back" in worker.output())
+        wait_for("word that it is back", lambda: ' is back"' in worker.output())
         assert worker.stop() == 0
 
 

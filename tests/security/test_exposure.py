@@ -66,12 +66,21 @@ def test_a_cloud_that_does_not_answer_costs_a_second_at_most() -> None:
         ("postgresql://app:secret@db/jobs", False),
         ("postgresql://db/jobs?password=secret", False),
         ("sqlite:///n.db", False),
+        ("amqp://guest@box", True),
+        ("amqp://guest:guest@box", False),
+        ("gearman://[::1]:4730", True),
+        ("gearman://box:port", False),
     ],
 )
 def test_a_backend_that_asks_for_no_password_is_named(url: str, is_open: bool) -> None:
     warnings = exposures([task("shop.fetch", Needs(network=True))], [url], [])
     assert [("asks for no password" in warning) for warning in warnings] == [True] * is_open
     assert exposures([task("shop.mail", Needs(network=[587]))], [url], []) == []
+
+
+def test_each_of_several_servers_is_named() -> None:
+    warnings = exposures([task("shop.fetch", Needs(network=[4730]))], ["gearman://box,other:4730,third:99?prefix="], [])
+    assert [words.split(",")[0].rpartition(" ")[2] for words in warnings] == ["box:4730", "other:4730"]
 
 
 def test_doctor_shows_the_tasks_with_the_network(tmp_path: Path) -> None:

@@ -148,9 +148,7 @@ class Gearman:
         ]
 
     def counted(self, channel: str) -> tuple[int, int]:
-        where = [program("gearadmin"), "-h", "127.0.0.1", "-p", str(self._server.port), "--status"]
-        rows = (line.split("\t") for line in _run(where).splitlines())
-        return next((int(all_) - int(held), int(held)) for name, all_, held, *_ in rows if name == f"nb:{channel}")
+        return self._server.status(f"nb:{channel}")[:2]
 
     def doubt(self) -> str:
         return "gearmand keeps messages in memory only"

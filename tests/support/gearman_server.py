@@ -48,6 +48,14 @@ class GearmanServer:
         except OSError:
             return ""
 
+    def status(self, function: str) -> tuple[int, int, int]:
+        """By gearadmin: how many messages of a function wait, how many are held, and how many workers there are."""
+        where = [program("gearadmin"), "-h", "127.0.0.1", "-p", str(self.port), "--status"]
+        said = subprocess.run(where, capture_output=True, text=True, timeout=20, check=True).stdout
+        rows = {name: figures for name, *figures in (line.split("\t") for line in said.splitlines())}
+        total, held, workers = map(int, rows.get(function, "000"))
+        return total - held, held, workers
+
     def kill(self) -> None:
         """kill -9, and reap."""
         self.process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import threading
@@ -32,7 +33,7 @@ def exposures(
     found = [
         f"{names} can reach the backend at {host}:{port}, which asks for no password: they could read and change the "
         "jobs of all; give it a password, and put that into the worker's URL"
-        for host, port in filter(None, map(without_password, backend_urls))
+        for host, port in (place for url in backend_urls for place in without_password(url))
         if (names := reaching(tasks, port))
     ]
     for host, port in answering([address for address in metadata if reaching(tasks, address[1])]):
@@ -51,12 +52,14 @@ def reaching(tasks: Iterable[TaskSpec], port: int) -> str:
     return f"{'task' if len(names) == 1 else 'tasks'} {', '.join(names[:5])}{more}" if names else ""
 
 
-def without_password(url: str) -> Address | None:
-    """Host and port of a backend in the network whose URL has no password."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.password or "password" in parse_qs(parts.query):
-        return None
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+def without_password(url: str) -> list[Address]:
+    """Host and port of each server in the network that a backend's URL names, if it has no password."""
+    with contextlib.suppress(ValueError):  # who opens it says what is wrong with it
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and not parts.password and "password" not in parse_qs(parts.query):
+            servers = [urlsplit(f"//{server}") for server in parts.netloc.rpartition("@")[2].split(",")]
+            return [(one.hostname, one.port or _PORTS[parts.scheme]) for one in servers if one.hostname]
+    return []
 
 
 def answering(addresses: Sequence[Address], patience_s: float = PATIENCE_S) -> list[Address]:
