@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -272,6 +274,34 @@ def test_a_node_that_is_away_is_said_within_the_time_and_a_receive_can_be_roused
     wait_for("a publish", is_taken)
     assert b"3" in gathered(transport, 1)
     transport.close()
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_a_node_that_dies_while_a_connection_opens_has_refused_nobody(node: RabbitServer, answers: int) -> None:
+    """answers: what it has sent before: how to log in, and what to agree on."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def slam() -> None:
+            with contextlib.suppress(OSError):  # closed
+                while True:
+                    client, _ = door.accept()
+                    with client, socket.create_connection(("127.0.0.1", node.port)) as there:
+                        for _ in range(answers):
+                            there.sendall(client.recv(65_536))
+                            client.sendall(there.recv(65_536))
+                        client.recv(65_536)
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        threading.Thread(target=slam, daemon=True).start()
+        transport = open_transport(f"amqp://guest:guest@127.0.0.1:{door.getsockname()[1]}?timeout=1")
+        for attempt in (
+            lambda: transport.publish([Notice(CHANNEL, "t:1", b"1")]),
+            lambda: transport.receive("w", [CHANNEL], 1, 30.0),
+            transport.doubts,
+        ):
+            with pytest.raises(BackendUnavailable, match="no answer within 1 s"):
+                attempt()
+        transport.close()
 
 
 def test_a_node_that_stands_still_costs_a_publish_its_time_and_no_more(node: RabbitServer) -> None:

@@ -40,9 +40,11 @@ def in_our_words(error: BaseException, address: Address, blocked: str = "") -> N
             "a quorum queue that has lost most of its nodes"
         )
     for part in parts:
-        if isinstance(part, ProbableAuthenticationError):
+        # pika takes every end at this point for a refusal, also that of a node which is killed.
+        is_said = ConnectionClosedByBroker.__name__ in str(part)
+        if isinstance(part, ProbableAuthenticationError) and is_said:
             return ConfigError(f"{where}: the server refused user or password")
-        if isinstance(part, ProbableAccessDeniedError):
+        if isinstance(part, ProbableAccessDeniedError) and is_said:
             return ConfigError(f"{where}: {_vhost(str(part), address)}")
         if isinstance(part, ConnectionClosedByBroker | ChannelClosedByBroker):
             if part.reply_code == REFUSED:
