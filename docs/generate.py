@@ -32,7 +32,7 @@ VERSIONS = {  # KNOWN of each backend, by its name
     "Redis": (f"Redis {'.'.join(map(str, health.OLDEST))} or newer", "7.0"),
 }
 CAN_DELIVER = {  # each field of TransportCapabilities
-    "max_bytes": "largest message of another program",
+    "max_bytes": "largest message that it is given",
     "has_priorities": "it heeds priorities; the store does in any case",
 }
 VERSIONS_OF_TRANSPORTS = {

@@ -36,30 +36,35 @@ def test_what_other_programs_send_is_run_or_dead_with_its_reason(quay: Harbour, 
     ledger.touch()
     ledger.chmod(0o666)
     arguments = {"ledger": str(ledger), "seconds": 0}
+    long = json.dumps({"ledger": "x" * 300_000}).encode()
     programs = carrier.programs()
     carrier.prepare([QUEUE, INBOX])
     for send in programs:
         send(QUEUE, json.dumps({"v": 2, "task": WHO, "args": arguments}).encode())
         send(INBOX, json.dumps(arguments)[:-1].encode())
+        send(INBOX, long)
     with running_worker("harbour:app", carrier.url, quay.folder, "-n", "1", host=host) as worker:
 
         def ended(n: int) -> list[JobSummary]:
             jobs = [job for job in quay.backend.find(Filter()).jobs if job.task != "harbour.tell"]  # of the dead ones
             return jobs if len(jobs) == n and all(job.state in FINAL for job in jobs) else []
 
-        dead = wait_for("what is wrong", lambda: ended(2 * len(programs)))
+        dead = wait_for("what is wrong", lambda: ended(3 * len(programs)))
         for send in programs:
             send(QUEUE, json.dumps({"v": 1, "task": WHO, "args": arguments}).encode())
             send(INBOX, json.dumps(arguments).encode())
-        states = Counter(job.state for job in wait_for("what is right", lambda: ended(4 * len(programs))))
+        states = Counter(job.state for job in wait_for("what is right", lambda: ended(5 * len(programs))))
         assert worker.stop() == 0
-    assert states == {State.SUCCEEDED: 2 * len(programs), State.DEAD: 2 * len(programs)}
+    assert states == {State.SUCCEEDED: 2 * len(programs), State.DEAD: 3 * len(programs)}
     assert ledger.read_text().count("end") == 2 * len(programs)
     reasons = Counter((job.task, *job.reason.split(": ")[1:3]) for job in dead)
-    assert reasons == {
-        (UNREAD, "a message in the queue default cannot be read", "v is 2"): len(programs),
-        (WHO, f"a message in the inbox of {WHO} cannot be read", "as JSON"): len(programs),
-    }
+    inbox = f"a message in the inbox of {WHO} cannot be read"
+    expected = [
+        (UNREAD, "a message in the queue default cannot be read", "v is 2"),
+        (WHO, inbox, "as JSON"),
+        (WHO, inbox, f"it has {len(long):,} bytes, the limit is 262,144"),
+    ]
+    assert reasons == dict.fromkeys(expected, len(programs))
 
 
 def test_queues_agrees_with_the_services_own_tools(quay: Harbour, carrier: Carrier, host: Host) -> None:

@@ -79,7 +79,7 @@ def test_json_travels_as_it_is_and_an_attribute_of_others_does_no_harm() -> None
 @pytest.mark.parametrize("body", [b"x" * (LARGEST + 1), b"\0" * LARGEST])
 def test_a_body_that_is_too_large_is_refused_before_anything_is_sent(body: bytes) -> None:
     transport = open_transport("sqs://eu-west-1?endpoint_url=http://127.0.0.1:1")
-    with pytest.raises(PayloadTooLarge, match=f"a:1 has .* SQS takes {LARGEST}"):
+    with pytest.raises(PayloadTooLarge, match=f"a:1 has .* SQS is given at most {LARGEST}"):
         transport.publish([Notice("queue:a", "a:0", b"{}"), Notice("queue:a", "a:1", body)])
 
 

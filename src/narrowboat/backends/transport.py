@@ -44,7 +44,7 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 class TransportCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service can do. max_bytes: of one message's body."""
+    """What a service can do. max_bytes: of the body of a message that it is given."""
 
     name: str
     max_bytes: int

@@ -24,7 +24,7 @@ def entry_for(notice: Notice) -> Entry:
         entry = {"MessageBody": base64.b64encode(notice.body).decode(), "MessageAttributes": _ENCODING}
     size = len(entry["MessageBody"].encode())
     if size > LARGEST:
-        raise PayloadTooLarge(f"a message of job {notice.id} has {size} bytes; SQS takes {LARGEST}")
+        raise PayloadTooLarge(f"a message of job {notice.id} has {size} bytes; SQS is given at most {LARGEST}")
     return entry
 
 
