@@ -16,11 +16,15 @@ from pathlib import Path
 import pytest
 
 from narrowboat.backends.rabbitmq import RabbitTransport, open_transport
+from narrowboat.backends.rabbitmq.address import address_of
 from narrowboat.backends.transport import Notice, Transport
 from narrowboat.core.errors import BackendUnavailable
-from tests.support.processes import ROOT, wait_for
+from narrowboat.core.states import State
+from tests.support.processes import ROOT, running_worker, wait_for
 from tests.support.proxy import proxy
 from tests.support.rabbitmq_server import RabbitServer
+
+from .conftest import Harbour, moored
 
 CHANNEL = "queue:default"
 
@@ -28,6 +32,14 @@ CHANNEL = "queue:default"
 @pytest.fixture(scope="module")
 def node() -> Iterator[RabbitServer]:
     server = RabbitServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[RabbitServer]:
+    """One that takes back what is held for longer than a second; the default is half an hour."""
+    server = RabbitServer({"consumer_timeout": "1000"})
     yield server
     server.remove()
 
@@ -320,3 +332,51 @@ def test_a_node_that_stands_still_costs_a_publish_its_time_and_no_more(node: Rab
     transport.publish([Notice(CHANNEL, "t:3", b"3")])
     assert gathered(transport, 2) >= {b"1"}
     transport.close()
+
+
+def test_what_is_held_past_the_consumer_timeout_comes_again_and_its_holder_goes_on(impatient: RabbitServer) -> None:
+    url = impatient.apart()
+    holder, other = open_transport(url), open_transport(url)
+    holder.publish([Notice(CHANNEL, "t:1", b"1")])
+    held = holder.receive("w", [CHANNEL], 1, 5.0)
+    assert [delivery.body for delivery in held] == [b"1"]
+    [again] = other.receive("o", [CHANNEL], 1, 20.0)
+    assert (again.body, again.is_redelivered) == (b"1", True)
+    other.accept([again])
+    other.close()
+    holder.accept(held)
+    holder.publish([Notice(CHANNEL, "t:2", b"2")])
+    assert [delivery.body for delivery in holder.receive("w", [CHANNEL], 1, 20.0)] == [b"2"]
+    holder.close()
+
+
+@pytest.fixture
+def ashore(impatient: RabbitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harbour]:
+    """The app, with its jobs in SQLite and the news of them by the impatient node."""
+    monkeypatch.setenv("NARROWBOAT_STORE", f"sqlite:///{tmp_path / 'harbour.db'}")
+    yield from moored(tmp_path, monkeypatch, impatient.apart())
+
+
+def test_a_worker_that_stood_still_past_the_consumer_timeout_is_told_of_jobs_again(
+    impatient: RabbitServer, ashore: Harbour
+) -> None:
+    queue, nothing = address_of(ashore.url).queue(CHANNEL), ashore.module.nothing
+    with running_worker("harbour:app", ashore.url, ashore.folder, "-n", "1") as worker:
+        nothing.enqueue().wait(20)
+        wait_for("it to sleep", lambda: impatient.counted(queue) == (0, 0))
+        worker.signal(signal.SIGSTOP)
+        job = nothing.enqueue()
+        wait_for("its notice to be with the worker", lambda: impatient.counted(queue) == (0, 1))
+        said = len(impatient.log.read_bytes())
+        late = b"timed out waiting for delivery acknowledgement"
+        wait_for("the node to lose its patience", lambda: late in impatient.log.read_bytes()[said:])
+        worker.signal(signal.SIGCONT)
+        assert job.wait(20).state is State.SUCCEEDED
+        took: list[float] = []
+        for _ in range(5):
+            wait_for("it to sleep", lambda: impatient.counted(queue) == (0, 0))
+            began = time.monotonic()
+            nothing.enqueue().wait(20)
+            took.append(time.monotonic() - began)
+        assert sorted(took)[2] < 1.0, f"looks find jobs, and no notices: {took}"
+        assert worker.stop() == 0

@@ -23,8 +23,9 @@ from .servers import free_port, program
 
 _names = itertools.count(1)
 SCRIPTS = "/usr/lib/rabbitmq/bin"  # Debian's in /usr/sbin change to the user of the system's own node
-# How often it counts again, in ms; otherwise 5 s.
-FIGURES = "[{rabbit, [{collect_statistics_interval, 500}, {quorum_tick_interval, 500}]}].\n"
+# How often it counts again, and looks for what is held for too long, in ms; otherwise 5 s, and a minute.
+TICKS = ("collect_statistics_interval", "quorum_tick_interval", "channel_tick_interval")
+FIGURES = f"[{{rabbit, [{', '.join(f'{{{name}, 500}}' for name in TICKS)}]}}].\n"
 # As few threads as will do: the machine is shared.
 THREADS = "+S 2:2 +SDio 4 -kernel inet_dist_use_interface {127,0,0,1}"
 
