@@ -12,7 +12,7 @@ import itertools
 import os
 import statistics
 import subprocess
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -69,6 +69,23 @@ PEERS = (
 )
 
 
+def _median(name: str, rounds: Sequence[Figures]) -> float:
+    return statistics.median(figures[name] for figures in rounds)
+
+
+def _idle_ms(n: int, rounds: Sequence[Figures]) -> float:
+    return measure.percentiles([ms for figures in rounds for ms in figures["idle_ms"]])[n]
+
+
+COLUMNS: Mapping[str, Callable[[Sequence[Figures]], float]] = {
+    "jobs/s": functools.partial(_median, "nothing"),
+    "enqueue/s": functools.partial(_median, "enqueue_one"),
+    "in bulk/s": functools.partial(_median, "enqueue_many"),
+    "idle p50": functools.partial(_idle_ms, 0),
+    "idle p99": functools.partial(_idle_ms, 1),
+}
+
+
 def compare(folder: Path) -> bool:
     """Print a table of medians; whether all could be measured."""
     rounds: dict[str, list[Figures]] = {system.name: [] for system in (*OURS, *PEERS)}
@@ -88,15 +105,12 @@ def compare(folder: Path) -> bool:
         if system.name in failed:
             print(f"  {system.name:<24}FAILED: {failed[system.name]}")
             continue
-        found = {name: _median(rounds[system.name], name) for name in ("nothing", "enqueue_one", "enqueue_many")}
-        p50, p99 = measure.percentiles([ms for figures in rounds[system.name] for ms in figures["idle_ms"]])
+        jobs, one, many, p50, p99 = (find(rounds[system.name]) for find in COLUMNS.values())
         version = "" if system.is_ours else f"   {system.versions()}"
         print(
-            f"  {system.name:<24}{found['nothing']:>10,.0f}{found['enqueue_one']:>12,.0f}"
-            f"{found['enqueue_many']:>12,.0f}{p50:>14.1f}{p99:>10.1f}{version}",
-            flush=True,
+            f"  {system.name:<24}{jobs:>10,.0f}{one:>12,.0f}{many:>12,.0f}{p50:>14.1f}{p99:>10.1f}{version}", flush=True
         )
-    _ratio(rounds)
+    _stand(rounds)
     return not failed
 
 
@@ -108,16 +122,19 @@ def _measured(system: System, services: Services, folder: Path) -> Figures:
     return figures
 
 
-def _median(rounds: Sequence[Figures], name: str) -> float:
-    return statistics.median(figures[name] for figures in rounds)
-
-
-def _ratio(rounds: dict[str, list[Figures]]) -> None:
-    peers = {peer.name: _median(rounds[peer.name], "nothing") for peer in PEERS if rounds[peer.name]}
-    if peers and rounds[ON_RABBITMQ]:
-        best = max(peers, key=lambda name: peers[name])
-        ratio = _median(rounds[ON_RABBITMQ], "nothing") / peers[best]
-        print(f"  jobs/s through RabbitMQ, Narrowboat with Redis : {best:<10}{ratio:>6.1f} x", flush=True)
+def _stand(rounds: dict[str, list[Figures]]) -> None:
+    """Narrowboat beside the peer that is best, column by column: how many times better it is."""
+    peers = [peer.name for peer in PEERS if rounds[peer.name]]
+    if not peers or not rounds[ON_RABBITMQ]:
+        return
+    print("  through RabbitMQ, Narrowboat with Redis beside the best of the others (over 1: ahead)", flush=True)
+    for what, find in COLUMNS.items():
+        figures = {name: find(rounds[name]) for name in (ON_RABBITMQ, *peers)}
+        is_time = what.startswith("idle")
+        best = (min if is_time else max)(peers, key=lambda name: figures[name])
+        ratio = figures[best] / figures[ON_RABBITMQ] if is_time else figures[ON_RABBITMQ] / figures[best]
+        stand = "ahead" if ratio > 1 else "BEHIND"
+        print(f"  {what:<24}{ratio:>9.1f} x {best:<10}{stand}", flush=True)
 
 
 class Services(contextlib.ExitStack):
