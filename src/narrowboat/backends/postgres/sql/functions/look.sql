@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION narrowboat.look(
     OUT has_work boolean, OUT cancels bigint, OUT next_in double precision, OUT holds boolean, OUT workers bigint
 )
 LANGUAGE plpgsql STABLE
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     at double precision := narrowboat.clock(p_now);

@@ -13,8 +13,8 @@ CREATE OR REPLACE FUNCTION narrowboat.step(
     refused text[], cancelled text[], more boolean, rings text[]
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on SET jit = off
-SET plan_cache_mode = force_generic_plan SET lock_timeout = '4s' AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on
+SET jit = off SET plan_cache_mode = force_generic_plan SET lock_timeout = '4s' AS $$
 #variable_conflict use_column
 DECLARE
     at double precision := narrowboat.clock(p_now);
