@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +15,14 @@ from msgspec.structs import replace
 from redis import Redis
 
 from narrowboat.backends.base import Backend, Filter, Step, Want, WorkerInfo
+from narrowboat.backends.redis import health
 from narrowboat.backends.urls import open_backend
 from narrowboat.core.controls import Controls, LimitSpec
 from narrowboat.core.errors import BackendUnavailable, ConfigError, SchemaTooNew
 from narrowboat.core.job import NewJob
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+from tests.support.processes import wait_for
 from tests.support.servers import RedisServer, free_port, shared_redis
 
 
@@ -130,6 +135,75 @@ def test_a_server_that_keeps_no_log_is_doubted(server: RedisServer) -> None:
     server.says("CONFIG", "SET", "appendonly", "yes")
     assert backend.doubts() == []
     backend.close()
+
+
+def doctor(url: str) -> str:
+    """What it prints of a server, each run of spaces as one."""
+    command = [sys.executable, "-m", "narrowboat.cli", "doctor", "--url", url]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    return re.sub(r" +", " ", said)
+
+
+def test_doctor_says_what_a_server_keeps_and_when_it_forgets(server: RedisServer) -> None:
+    said = doctor(server.url)
+    assert f"memory no limit, noeviction {health.NO_LIMIT}" in said
+    assert f"append-only file OFF {health.NO_AOF}" in said
+    assert f"replicas none {health.NO_REPLICAS}" in said
+    server.says("CONFIG", "SET", "appendonly", "yes")
+    server.says("CONFIG", "SET", "maxmemory", "100mb")
+    said = doctor(server.url)
+    assert (
+        "memory 100.0 MiB, noeviction when it is full, enqueue says so (BackendUnavailable) and workers go on" in said
+    )
+    assert "append-only file on kill -9 of it loses nothing; a power cut up to a second" in said
+
+
+def test_a_replica_is_refused_and_told_of(server: RedisServer, tmp_path: Path) -> None:
+    replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(server.port))
+    try:
+        with pytest.raises(ConfigError, match="this server is a replica"):
+            open_backend(replica.url)
+        wait_for("the server to know it", lambda: ("replicas 1 " + health.REPLICAS) in doctor(server.url))
+    finally:
+        replica.stop()
+
+
+def test_who_may_not_ask_is_told_so(server: RedisServer) -> None:
+    assert server.says("ACL", "SETUSER", "modest", "on", ">hush", "~*", "&*", "+@all", "-info") == "+OK"
+    backend = open_backend(server.url.replace("redis://", "redis://modest:hush@"))
+    [doubt] = backend.doubts()
+    assert "may not ask Redis how it is set up" in doubt
+    backend.close()
+
+
+def test_an_old_server_is_refused(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "OLDEST", (99, 0))
+    with pytest.raises(ConfigError, match=r"Redis \d+\.\d+\.\d+ is too old"):
+        open_backend(server.url)
+
+
+LUA = Path(health.__file__).parent / "lua"
+BOUNDED_BY = {  # each loop, and what ends it; a `for` ends by itself
+    "audit.lua: repeat": "the lanes of a queue, a thousand at a time; nothing but tests calls it",
+    "controls.lua: while wanted < room and back < BACK do": "BACK",
+    "controls.lua: while true do": "is_tired",
+    "ended.lua: while at < tonumber(ARGV[3]) do": "ARGV[3]",
+    "find.lua: while looked < looks do": "looks",
+    "prelude.lua: repeat": "the lanes of a queue, a thousand at a time, when a gate is shut or opened",
+    "prelude.lua: while at < LOOKED do": "LOOKED",
+    "step.lua: while at <= #jobs do": "the jobs that a step carries",
+    "step.lua: while taken < left do": "is_tired",
+    "step.lua: while line[place] and line[place][1] < at do": "the lanes at hand",
+}
+
+
+def test_every_script_has_a_header_and_every_loop_an_end_that_is_known() -> None:
+    loops: list[str] = []
+    for path in sorted(LUA.glob("*.lua")):
+        lines = path.read_text().splitlines()
+        assert next(line for line in lines if not line.startswith("#!")).startswith("-- "), f"{path.name}: no header"
+        loops += [f"{path.name}: {line.strip()}" for line in lines if re.match(r"\s*(while|repeat)\b", line)]
+    assert loops == list(BOUNDED_BY)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

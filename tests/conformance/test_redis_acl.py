@@ -13,6 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from narrowboat.backends.base import Backend, ClaimRef, Filter, Gate, Retention, Step, Want, WorkerInfo
 from narrowboat.backends.urls import open_backend
+from narrowboat.core.batch import BatchPart
 from narrowboat.core.controls import Controls, LimitSpec
 from narrowboat.core.decide import Settlement
 from narrowboat.core.errors import BackendError
@@ -154,6 +155,29 @@ def test_lanes_that_controls_hold_are_within_reach_of_those_who_enqueue_cancel_a
     assert worker.audit() == []
 
 
+def test_a_batch_is_written_by_the_web_and_ended_by_a_worker(port: Port) -> None:
+    worker, web = port.as_("worker"), port.as_("web")
+    worker.publish(INFO, MANIFEST)
+    web.enqueue([replace(job(n), batch="b") for n in (1, 2)], batches=[BatchPart(id="b", then=job(3))])
+    [claim] = worker.step(Step(worker="w", seq=1, wants=(WANT,))).claimed
+    end = Settlement(id=claim.id, token=claim.token, to=State.SUCCEEDED, outcome="succeeded")
+    worker.step(Step(worker="w", seq=2, settled=(end,)))
+    assert web.cancel(["t.a:2"]) == [State.CANCELLED]
+    [batch] = port.as_("dashboard").batches(["b"])
+    assert batch is not None
+    assert (batch.total, batch.succeeded, batch.cancelled) == (2, 1, 1)
+    assert worker.audit() == []
+
+
+def test_a_worker_deals_with_due_times_and_a_dashboard_pauses_them(port: Port) -> None:
+    worker, dashboard = port.as_("worker"), port.as_("dashboard")
+    assert worker.fire("t.a@nightly", 1.0, job(1))
+    dashboard.pause_schedule("t.a@nightly", True)
+    assert worker.schedules(["t.a@nightly"])["t.a@nightly"].is_paused
+    dashboard.pause_schedule("t.a@nightly", False)
+    assert not worker.schedules(["t.a@nightly"])["t.a@nightly"].is_paused
+
+
 forged = Settlement(id="t.a:1", token=3, to=State.SUCCEEDED, outcome="succeeded", result=b'"forged"')
 VERBS: dict[str, Callable[[Backend], object]] = {
     "publish": lambda backend: backend.publish(WorkerInfo(id="x", host="h", pid=1), MANIFEST),
@@ -168,6 +192,8 @@ VERBS: dict[str, Callable[[Backend], object]] = {
     "retry": lambda backend: backend.retry(["t.a:9"]),
     "step": lambda backend: backend.step(Step(worker="w", seq=9, settled=(forged,), wants=(WANT,))),
     "enqueue": lambda backend: backend.enqueue([job(5)]),
+    "fire": lambda backend: backend.fire("t.a@nightly", 1.0, job(6)),
+    "pause_schedule": lambda backend: backend.pause_schedule("t.a@nightly", True),
 }
 
 
@@ -175,8 +201,8 @@ VERBS: dict[str, Callable[[Backend], object]] = {
     ("user", "verb"),
     [
         *(("web", verb) for verb in ("publish", "step", "extend", "rescue", "leave", "shut", "retry")),
-        *(("web", verb) for verb in ("trip", "close", "adjust")),
-        *(("dashboard", verb) for verb in ("publish", "step", "extend", "rescue", "leave", "enqueue")),
+        *(("web", verb) for verb in ("trip", "close", "adjust", "purge", "fire", "pause_schedule")),
+        *(("dashboard", verb) for verb in ("publish", "step", "extend", "rescue", "leave", "enqueue", "purge", "fire")),
     ],
 )
 def test_the_verbs_of_others_are_refused_and_change_nothing(port: Port, user: str, verb: str) -> None:
