@@ -43,7 +43,7 @@ def test_two_minutes_away_from_all_make_no_job_run_twice(fleet: Fleet) -> None:
         wait_for("the exclusive one to run again", lambda: len(fleet.said(alone)) == 2, 20)
         before, after = fleet.said(alone)
         assert before[-1] < after[0], "it was stopped before its lease ended"
-        assert alone.record.crashes == alone.record.errors == 0
+        assert alone.refresh().record.crashes == alone.record.errors == 0
         alone.cancel()
         assert alone.wait("20s").state is State.CANCELLED
         assert "another worker took it" not in one.output() + other.output()
