@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from narrowboat import ConfigError, kernel
-from narrowboat.backends.base import Retention, Wakeup, WorkerInfo
+from narrowboat.backends.base import Retention, Step, Wakeup, WorkerInfo
 from narrowboat.backends.memory import MemoryBackend
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core import codec
@@ -503,3 +503,26 @@ def test_a_thread_that_the_backend_does_not_let_go_is_given_up() -> None:
     exchange.join()
     assert JOIN_S <= time.monotonic() - began < 10
     let_go.set()
+
+
+def test_exclusive_jobs_are_not_asked_for_while_the_lease_is_not_sure() -> None:
+    info, now = this_worker(2, 30.0), time.monotonic()
+    tasks = (TaskSpec(name="t"), TaskSpec(name="alone", is_exclusive=True))
+    exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
+    exchange._learn(Manifest(app="shop", tasks=tasks))
+    exchange._holds_from(now)
+    exchange.next_extend = now + 1000
+
+    def asked(now: float) -> set[str]:
+        """For which tasks, at this moment."""
+        exchange.is_carrying = False
+        exchange.look_again()
+        exchange.turn(now, can_claim=True, can_batch=False)
+        sent = exchange._courier.requests.get(timeout=0)
+        assert isinstance(sent, Step)
+        return {task for want in sent.wants for task in want.tasks}
+
+    assert asked(now) == {"t", "alone"}
+    assert asked(now + 40) == asked(now + 50) == {"t"}, "an outage has outlasted the lease"
+    exchange._holds_from(now + 50)
+    assert asked(now + 51) == {"t", "alone"}

@@ -25,7 +25,7 @@ class Appetite:
         shyness: Shyness | None = None,
     ) -> None:
         self._pool, self._shyness = pool, shyness or Shyness()
-        self._shy: frozenset[str] = frozenset()
+        self._avoided: frozenset[str] = frozenset()
         self._turn = 0
         self.learn(specs, queues)
 
@@ -38,17 +38,17 @@ class Appetite:
         self._tasks = {concurrency: frozenset(names) for concurrency, names in sorted(by_concurrency.items())}
         self._ahead_of_time = frozenset(name for name, spec in specs.items() if not spec.controls)
 
-    def wants(self) -> tuple[list[Want], int, float]:
+    def wants(self, without: frozenset[str] = frozenset()) -> tuple[list[Want], int, float]:
         """The wants for a step, the most claims over all of them, and the slots that they may take together.
 
         For every free slot a job of any task, or as many as share one, and for one more slot where an executor of
         async tasks can be asked to make room; beyond that, what running ones have room for, and jobs ahead, of
-        short tasks only, whose jobs no control counts. Queues take turns at being first.
+        short tasks only, whose jobs no control counts. Queues take turns at being first. without: tasks to leave alone.
         """
         free = max(0.0, self._pool.slots - self._pool.used() - self._pool.in_hand())
         if free < 1 and self._pool.can_yield():
             free = 1.0
-        self._shy = self._shyness.tasks(time.monotonic())
+        self._avoided = self._shyness.tasks(time.monotonic()) | without
         used = self._used_by_queue()
         names = list(self._queues)
         first = self._turn % len(names) if names else 0
@@ -59,14 +59,14 @@ class Appetite:
             wants += self._for_queue(name, free, free if own is None else min(free, own - used[name]))
         ahead = self._ahead()
         if ahead > 0:
-            short = (self._pool.pace.short() & self._ahead_of_time) - self._shy
+            short = (self._pool.pace.short() & self._ahead_of_time) - self._avoided
             wants += [Want(name, short, ahead) for name in names if self._queues[name] is None]
         return wants, min(MOST_A_STEP, sum(want.n for want in wants)), free
 
     def _for_queue(self, name: str, free: float, own: float) -> list[Want]:
         wants: list[Want] = []
         for concurrency, known in self._tasks.items():
-            tasks, capacity = known - self._shy, concurrency or 1
+            tasks, capacity = known - self._avoided, concurrency or 1
             if not tasks:
                 continue
             room = self._pool.room(concurrency) if concurrency and own >= free else 0

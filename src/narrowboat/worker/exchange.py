@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..backends.base import Backend, ClaimRef, WorkerInfo
+from ..backends.base import Backend, ClaimRef, Want, WorkerInfo
 from ..core.job import Claim
 from ..core.message import refusal
 from ..core.outcome import Crashed, ErrorInfo, Failed, Released
@@ -56,7 +56,8 @@ class Exchange:
         self.carrying_since = 0.0
         self.next_extend = time.monotonic() + settings.lease_s / 3
         self._next_appetite: float | None = None  # when other tasks may be asked for
-        self._has_exclusive = False
+        self._exclusive: frozenset[str] = frozenset()  # tasks
+        self._sure_until = math.inf  # the lease is ours, with time to stop what must not run elsewhere as well
         self._alone_at = math.inf  # when exclusive jobs must be stopped, unless the lease is renewed before
 
     @property
@@ -108,13 +109,13 @@ class Exchange:
     def next_turn(self) -> float:
         """When `turn` has something to do though nothing happens."""
         times = [self.next_extend, self._next_appetite or self.next_extend]
-        if self._has_exclusive:
+        if self._exclusive:
             times.append(self._alone_at)
         return min(times)
 
     def turn(self, now: float, can_claim: bool, can_batch: bool) -> None:
         """Send what is due; ask for work, or for being woken when there is some."""
-        if self._has_exclusive and now >= self._alone_at:
+        if self._exclusive and now >= self._alone_at:
             self._alone_at = now + STOPPING_S  # look again for what was on its way
             self._stop_exclusive()
         if now >= self.next_extend:
@@ -182,7 +183,8 @@ class Exchange:
 
     def _holds_from(self, asked_at: float) -> None:
         lease_s = self._settings.lease_s
-        self._alone_at = asked_at + lease_s - min(ALONE_S, lease_s / 2)
+        self._is_hungry = self._is_hungry or time.monotonic() >= self._sure_until  # for exclusive jobs again
+        self._sure_until = self._alone_at = asked_at + lease_s - min(ALONE_S, lease_s / 2)
 
     def _stop_exclusive(self) -> None:
         """The lease cannot be renewed, and is nearly over: what must not run twice at a time ends now."""
@@ -202,14 +204,18 @@ class Exchange:
         wants_more = self._is_hungry and can_claim
         if not is_due and not (wants_more and not can_batch):
             return
-        wants, most, room = self._appetite.wants() if can_claim else ([], 0, 0.0)
+        wants, most, room = self._wants(now) if can_claim else ([], 0, 0.0)
         if not is_due and not wants:
             return
         self.is_carrying, self.carrying_since = True, now
         self._courier.requests.put(self._ledger.next_step(wants, most, room))
 
+    def _wants(self, now: float) -> tuple[list[Want], int, float]:
+        """See Appetite. Exclusive jobs are not asked for before the lease is renewed: they would be stopped at once."""
+        return self._appetite.wants(frozenset() if now < self._sure_until else self._exclusive)
+
     def _listen(self) -> None:
-        wants, _, _ = self._appetite.wants()
+        wants, _, _ = self._wants(time.monotonic())
         wanted = {(want.queue, want.tasks) for want in wants}
         if self._is_listening:
             if not wanted <= self._listened:  # it listens for less than could be begun by now
@@ -234,7 +240,7 @@ class Exchange:
 
     def _learn(self, manifest: Manifest) -> WorkerInfo:
         self._specs = manifest.by_name()
-        self._has_exclusive = any(task.is_exclusive for task in manifest.tasks)
+        self._exclusive = frozenset(name for name, spec in self._specs.items() if spec.is_exclusive)
         self._ledger.on_dead = [self._specs[name] for name in manifest.on_dead]
         queues = self._settings.queues or dict.fromkeys(sorted({task.queue for task in manifest.tasks}))
         self._appetite.learn(self._specs, queues)
