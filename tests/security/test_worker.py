@@ -21,7 +21,7 @@ from narrowboat import App, Needs, Retry
 
 app = App("shop")
 ONCE = Retry(attempts=1)
-KEPT = []
+KEPT = []; KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}
 
 @app.task(retry=Retry(attempts=5, delay=0))
 def trace():
@@ -75,6 +75,14 @@ def without_secret() -> str:
 def trusted() -> list[str]:
     return sorted(set(os.environ) & {"OTHER", "SMTP_PASSWORD", "NARROWBOAT_URL"})
 
+@app.task(needs=Needs.trusted())
+def trusted_with_keys() -> list[str]:
+    return sorted(set(os.environ) & KEYS)
+
+@app.task(needs=Needs.trusted(secrets=["AWS_ACCESS_KEY_ID"]))
+def trusted_with_a_named_key() -> list[str]:
+    return sorted(set(os.environ) & KEYS)
+
 @app.task(retry=ONCE)
 def connect():
     socket.create_connection(("10.0.0.3", 587), 1)
@@ -126,7 +134,8 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop = Shop(tmp_path_factory.mktemp("shop"))
-    env = {"SMTP_PASSWORD": "hunter2", "OTHER": "x"}
+    env = {"SMTP_PASSWORD": "hunter2", "OTHER": "x", "NARROWBOAT_FILES": "s3://photos?endpoint=http://127.0.0.1:9"}
+    env |= {"AWS_REGION": "eu-west-1", **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "hunter3")}
     with running_worker("shop:app", shop.url, shop.folder, "-n", "2", env=env):
         yield shop
     shop.app.close()
@@ -161,6 +170,11 @@ def test_a_secret_goes_to_the_tasks_that_name_it(shop: Shop) -> None:
     assert shop.run("with_secret").result == b'["hunter2"]'
     assert shop.run("without_secret").result == b'"nothing"'
     assert shop.run("trusted").result == b'["OTHER","SMTP_PASSWORD"]'
+
+
+def test_keys_of_the_file_store_go_to_trusted_tasks_only_by_name(shop: Shop) -> None:
+    assert shop.run("trusted_with_keys").result == b'["AWS_REGION"]'
+    assert shop.run("trusted_with_a_named_key").result == b'["AWS_ACCESS_KEY_ID","AWS_REGION"]'
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,7 @@ class Backend(ABC):
     location: str  # for people: the URL with passwords removed, or an absolute path
     url: str = ""  # with the password, if any; tasks must not get it
     hidden: tuple[str, ...] = ()  # real paths that tasks must not see
+    variables: tuple[str, ...] = ()  # of the environment, with credentials for it; tasks must not get them
     beside: str = ""  # a path that a folder for files is named after, where jobs are kept in a file
 
     @property

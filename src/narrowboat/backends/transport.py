@@ -58,6 +58,7 @@ class Transport(ABC):
     location: str  # for people: the URL without its password
     url: str = ""  # with the password, if any; tasks must not get it
     hidden: tuple[str, ...] = ()  # real paths that tasks must not see
+    variables: tuple[str, ...] = ()  # of the environment, with credentials for it; tasks must not get them
 
     @abstractmethod
     def publish(self, notices: Sequence[Notice]) -> None:

@@ -44,12 +44,13 @@ class Needs(msgspec.Struct, frozen=True):
     is_trusted: bool = False
 
     @classmethod
-    def trusted(cls, *, enqueue: Sequence[str | Named] = ()) -> Needs:
+    def trusted(cls, *, secrets: Sequence[str] = (), enqueue: Sequence[str | Named] = ()) -> Needs:
         """What tasks of other systems have: the worker's environment, network and files, but not its backend.
 
-        For code that moves over; `narrowboat needs` lists it as debt.
+        For code that moves over; `narrowboat needs` lists it as debt. secrets: variables that it is to have although
+        the worker's own services find their credentials there, such as AWS_ACCESS_KEY_ID beside `sqs://`.
         """
-        return cls(enqueue=enqueue, is_trusted=True)
+        return cls(secrets=secrets, enqueue=enqueue, is_trusted=True)
 
     def policy(self, task: str) -> NeedsPolicy:
         """The part that is published. Raises ConfigError for what cannot be meant."""
@@ -65,7 +66,7 @@ class Needs(msgspec.Struct, frozen=True):
             write=_paths(self.write, f"{where}(write=...)"),
             trusted=self.is_trusted,
         )
-        if self.is_trusted and reach != Reach(trusted=True):
+        if self.is_trusted and reach != Reach(trusted=True, secrets=reach.secrets):
             raise ConfigError(f"{where}.trusted() has everything already; leave out what else it names")
         return NeedsPolicy(reach=reach, enqueue=tuple(_names(self.enqueue, f"{where}(enqueue=...)")))
 
@@ -92,9 +93,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def in_words(self) -> str:
         """For people, in one line; empty for nothing."""
-        if self.trusted:
-            return "trusted: the worker's environment, network and files"
-        parts = ["network"] if self.network else []
+        parts = ["trusted: the worker's environment, network and files"] if self.trusted else []
+        parts += ["network"] if self.network else []
         parts += [f"network {', '.join(map(str, self.ports))}"] if self.ports else []
         for name in ("sockets", "secrets", "programs", "read", "write"):
             values: tuple[str, ...] = getattr(self, name)

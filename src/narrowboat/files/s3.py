@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, urlsplit
 
+from ..core.credentials import AWS
 from ..core.errors import ConfigError, FileMissing, StoreUnavailable
 from .store import CHUNK, FileStore, checked, shard_of
 
@@ -20,6 +21,8 @@ class S3Store(FileStore):
 
     Large files go up in parts; a part that was left behind by a crash is the bucket's own rules' to expire.
     """
+
+    variables = AWS
 
     def __init__(self, url: str) -> None:
         try:

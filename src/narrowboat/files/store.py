@@ -24,10 +24,12 @@ class FileStore(ABC):
     """Keeps files by key, which is "<shard>/<job id>/<place>": those of one job are found, and removed, together.
 
     location: for people, passwords removed. folder: a path that tasks must not see, if there is one.
+    variables: of the environment, with credentials for it; tasks must not get them.
     """
 
     location: str
     folder: str = ""
+    variables: tuple[str, ...] = ()
 
     @abstractmethod
     def put(self, key: str, content: Iterable[bytes]) -> None:

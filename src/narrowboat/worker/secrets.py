@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..core.errors import ConfigError
 from ..core.needs import Reach
@@ -15,18 +15,24 @@ FOLDERS = ("/run/secrets",)  # Docker and Kubernetes; systemd names its own in C
 
 
 class Secrets:
-    """Looks in the environment first, then for a file of that name. backend_urls: what nobody is to get."""
+    """Looks in the environment first, then for a file of that name.
 
-    def __init__(self, backend_urls: Sequence[str] = (), folders: Sequence[str] = FOLDERS) -> None:
-        self._backend_urls = backend_urls
+    backend_urls: what nobody is to get. variables: what goes only to tasks that name it, trusted ones included, since
+    the worker's own services find their credentials there.
+    """
+
+    def __init__(
+        self, backend_urls: Sequence[str] = (), folders: Sequence[str] = FOLDERS, variables: Sequence[str] = ()
+    ) -> None:
+        self._backend_urls, self._variables = backend_urls, variables
         self.folders = [*filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]), *folders]
 
     def environment_for(self, reach: Reach) -> dict[str, str]:
         """All that the zygote of these tasks has in its environment. Raises ConfigError for a missing secret."""
+        everything: dict[str, str] = {}
         if reach.trusted:
             everything = {name: value for name, value in os.environ.items() if not self._is_backend(name, value)}
-            return everything | clean_environment()
-        return clean_environment() | {name: self.value_of(name) for name in reach.secrets}
+        return everything | clean_environment() | {name: self.value_of(name) for name in reach.secrets}
 
     def value_of(self, name: str) -> str:
         """One secret. Raises ConfigError."""
@@ -46,7 +52,13 @@ class Secrets:
         )
 
     def _is_backend(self, name: str, value: str) -> bool:
-        if name.startswith("NARROWBOAT_") or any(url in value for url in self._backend_urls):
+        if name.startswith("NARROWBOAT_") or name in self._variables or any(url in value for url in self._backend_urls):
             return True
-        passwords = [urlsplit(url).password for url in self._backend_urls if "@" in url]
-        return any(password and password in value for password in passwords)
+        return any(password in value for url in self._backend_urls for password in _passwords(url))
+
+
+def _passwords(url: str) -> set[str]:
+    """The one of a URL, before its host or among its options, as it is written there and as it is meant."""
+    parts = urlsplit(url)
+    written = {parts.password or "", *(text[9:] for text in parts.query.split("&") if text.startswith("password="))}
+    return {*written, *map(unquote, written)} - {""}

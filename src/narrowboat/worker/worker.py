@@ -94,7 +94,7 @@ class Worker:
         order = order_for(self._sandbox, self._yard, settings.executor_user, hidden)
         is_off = self._sandbox == OFF
         self._groups = Groups(None, "off") if is_off else groups_here([os.getppid()] if settings.kept else [])
-        secrets = Secrets(backend.urls)
+        secrets = Secrets(backend.urls, variables=(*backend.variables, *store.variables))
         grower = Grower(self._start_zygote, secrets, self._yard, order, self._sandbox, self._serves, self._groups)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False

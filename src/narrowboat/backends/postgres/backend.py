@@ -15,6 +15,7 @@ from ...core import codec
 from ...core.aside import in_thread
 from ...core.batch import Batch, BatchPart
 from ...core.controls import Control, Meter
+from ...core.credentials import LIBPQ
 from ...core.job import Claim, Ended, Enqueued, Job, JobSummary, NewJob
 from ...core.queue import ENDS, Over, Queue, full
 from ...core.schedule import ScheduleState
@@ -68,6 +69,7 @@ class PostgresBackend(Backend):
     """
 
     capabilities = Capabilities(name="PostgreSQL", has_transactional_enqueue=True)
+    variables = LIBPQ
 
     def __init__(self, address: Address, *, make: bool = True) -> None:
         self.location, self.url = address.location, address.conninfo

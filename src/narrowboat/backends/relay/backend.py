@@ -63,6 +63,7 @@ class RelayBackend(Straight):
         )
         self.location = f"{store.location} through {transport.location}"
         self.url, self.hidden = store.url, (*store.hidden, *transport.hidden)
+        self.variables = (*store.variables, *transport.variables)
 
     @property
     def urls(self) -> tuple[str, ...]:

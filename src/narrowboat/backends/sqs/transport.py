@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ...core.credentials import AWS
 from ...core.errors import BackendUnavailable
 from ..transport import Delivery, Depth, Notice, Transport, TransportCapabilities
 from . import health
@@ -29,6 +30,7 @@ class SqsTransport(Transport):
     """Each request is bounded: a quarter of a minute for a service that is there and does not answer."""
 
     capabilities = TransportCapabilities(name="Amazon SQS", max_bytes=LARGEST)
+    variables = AWS
 
     def __init__(self, address: Address) -> None:
         self.location, self.url = address.location, address.url
