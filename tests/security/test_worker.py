@@ -232,19 +232,6 @@ def test_require_refuses_a_host_that_cannot_keep_all_of_it(tmp_path: Path) -> No
     assert "and this host cannot keep all of it. not enforced: " in done.stderr
 
 
-def test_needs_are_locked_and_a_wider_one_is_found(tmp_path: Path) -> None:
-    code = "from narrowboat import App, Needs\napp = App('shop')\n@app.task{}\ndef one(): pass\n"
-    (tmp_path / "shop.py").write_text(code.format(""))
-    assert cli(tmp_path, "needs", "shop:app", "--write", "needs.lock").returncode == 0
-    assert cli(tmp_path, "needs", "shop:app", "--check", "needs.lock").returncode == 0
-    (tmp_path / "shop.py").write_text(code.format("(needs=Needs(network=[587], secrets=['KEY']))"))
-    wider = cli(tmp_path, "needs", "shop:app", "--check", "needs.lock", KEY="x")
-    assert (wider.returncode, wider.stderr.splitlines()[0]) == (
-        1, "narrowboat: shop.one may now touch: ports 587; secrets KEY"
-    )  # fmt: skip
-    assert "network 587; secrets KEY" in cli(tmp_path, "needs", "shop:app").stdout
-
-
 def test_doctor_tells_what_holds_here_and_in_a_container(tmp_path: Path) -> None:
     here = cli(tmp_path, "doctor")
     assert here.returncode == 0 and "all of it is enforced" in here.stdout

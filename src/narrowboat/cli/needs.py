@@ -21,7 +21,7 @@ FILE = click.Path(path_type=Path)
 @click.command("needs")
 @click.argument("app", required=False)
 @click.option("--write", "lock", type=FILE, help="Write them to a file, to be kept in the repository.")
-@click.option("--check", type=FILE, help="End with status 1 if a task may touch more than such a file says.")
+@click.option("--check", type=FILE, help="End with status 1 if a task may touch or take more than such a file says.")
 def command(app: str | None, lock: Path | None, check: Path | None) -> None:
     """Show what each task of APP may touch, for the review of a change.
 
@@ -44,7 +44,7 @@ def command(app: str | None, lock: Path | None, check: Path | None) -> None:
             raise NarrowboatError(
                 "\n".join([*wider, f"if that is meant, write it down: narrowboat needs --write {check}"])
             )
-        say(f"no task may touch more than {check} says")
+        say(f"no task may touch or take more than {check} says")
         return
     rows = [(task.name, _touches(task), _kept(task)) for task in sorted(tasks, key=lambda task: task.name)]
     table(rows, ("TASK", "MAY TOUCH", "EXECUTOR"))
@@ -66,8 +66,16 @@ def _kept(task: TaskSpec) -> str:
 
 
 def _as_data(tasks: tuple[TaskSpec, ...]) -> dict[str, Any]:
-    named = {task.name: {**msgspec.to_builtins(task.needs), "untrusted": task.is_untrusted} for task in tasks}
+    named = {
+        task.name: {**msgspec.to_builtins(task.needs), "untrusted": task.is_untrusted, "limits": _limits(task)}
+        for task in tasks
+    }
     return dict(sorted(named.items()))
+
+
+def _limits(task: TaskSpec) -> dict[str, float | None]:
+    """What an attempt may take, None for as much as there is."""
+    return {**msgspec.structs.asdict(task.limits), "timeout_s": task.timeout_s}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -82,29 +90,45 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _wider(tasks: tuple[TaskSpec, ...], before: dict[str, Any]) -> list[str]:
-    """A line for each task that may touch more than it did."""
+    """A line for each task that may touch or take more than it did."""
     lines: list[str] = []
     for task in tasks:
         known = before.get(task.name, {})
-        old = msgspec.convert({k: v for k, v in known.items() if k != "untrusted"}, NeedsPolicy, strict=False)
-        more = _more(task.needs, old)
+        more = _more(task.needs, msgspec.convert(known, NeedsPolicy, strict=False))
         if known.get("untrusted") and not task.is_untrusted:
             more.append("executors that other attempts used")
         if more:
             lines.append(f"{task.name} may now touch: {'; '.join(more)}")
+        raised = _raised(_limits(task), known.get("limits", {}))
+        if raised:
+            lines.append(f"{task.name} may now take: {'; '.join(raised)}")
     return lines
 
 
 def _more(new: NeedsPolicy, old: NeedsPolicy) -> list[str]:
-    if old.reach.trusted:
-        return []
-    if new.reach.trusted:
-        return [new.reach.in_words()]
-    more = ["network"] if new.reach.network and not old.reach.network else []
-    for name in ("ports", "sockets", "secrets", "programs", "read", "write"):
-        if name == "ports" and old.reach.network:
-            continue
-        added = [str(value) for value in getattr(new.reach, name) if value not in getattr(old.reach, name)]
+    """Paths are compared as they are written, since one in an open folder may be a link to anywhere."""
+    names = ("ports", "sockets", "secrets", "programs", "read", "write")
+    more: list[str] = []
+    if new.reach.trusted and not old.reach.trusted:
+        more, names = [new.reach.in_words()], ()
+    elif old.reach.trusted:
+        names = ("secrets",)  # it lacks those of the worker's own services, whichever these are
+    elif old.reach.network:
+        names = names[1:]
+    elif new.reach.network:
+        more.append("network")
+    pairs = [(name, getattr(new.reach, name), getattr(old.reach, name)) for name in names]
+    for name, now, then in [*pairs, ("enqueue", new.enqueue, old.enqueue)]:
+        added = [str(value) for value in now if value not in then]
         more += [f"{name} {', '.join(added)}"] if added else []
-    added = [name for name in new.enqueue if name not in old.enqueue]
-    return [*more, *([f"enqueue {', '.join(added)}"] if added else [])]
+    return more
+
+
+def _raised(new: dict[str, float | None], old: dict[str, float | None]) -> list[str]:
+    """Limits that are higher than they were; those that the file does not know are passed over."""
+    raised: list[str] = []
+    for name, limit in new.items():
+        before = old.get(name)
+        if before is not None and (limit is None or limit > before):
+            raised.append(f"{name} {'without a limit' if limit is None else f'{limit:,.12g} (it was {before:,.12g})'}")
+    return raised
