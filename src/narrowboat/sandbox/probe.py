@@ -88,11 +88,23 @@ def _network(questions: Questions, reach: Reach) -> Finding:
         if reach.ports:
             return Finding("network", PARTIAL, "ports cannot be told apart by this kernel: every port is open")
         return Finding("network", MISSING, "a port of this host can be reached")
+    if reach.sockets and _has_a_name(questions.read):  # Landlock has no say in who connects to a path
+        return Finding("network", PARTIAL, "no mount namespace: every local socket that its user may use is open")
     if reach.ports:
         return Finding("network", DECLARED, f"TCP {', '.join(map(str, reach.ports))}, and UDP for names")
     if not reach.sockets and _works(knock, fine=(errno.ENOENT, errno.ECONNREFUSED)):
         return Finding("network", MISSING, "local sockets can be reached")
     return Finding("network", DECLARED, "local sockets") if reach.sockets else Finding("network", ENFORCED)
+
+
+def _has_a_name(path: str) -> bool:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # it is there, if not for everybody
+    return True
 
 
 def _signals(questions: Questions) -> Finding:
