@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from narrowboat.backends.gearman import open_transport as open_gearman
@@ -53,3 +55,28 @@ def test_variables_that_a_service_reads_go_only_to_tasks_that_name_them(monkeypa
 def test_a_trusted_task_names_nothing_but_secrets() -> None:
     with pytest.raises(ConfigError, match="has everything already"):
         Needs(network=True, is_trusted=True).policy("shop.old")
+
+
+def test_a_secret_is_a_variable_or_else_a_file_and_only_for_those_that_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, names in (("credentials", ("B",)), ("mounted", ("A", "B", "C"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_text(f"{name} of {folder}\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    monkeypatch.setenv("A", "A of the environment")
+    secrets = Secrets(folders=[str(tmp_path / "nowhere"), str(tmp_path / "mounted")])
+    found = secrets.environment_for(Reach(secrets=("A", "B", "C")))
+    assert [found[name] for name in "ABC"] == ["A of the environment", "B of credentials", "C of mounted"]
+    assert not secrets.environment_for(Reach(secrets=("B",))).keys() & {"A", "C"}
+    assert not secrets.environment_for(Reach()).keys() & {"A", "B", "C", "CREDENTIALS_DIRECTORY"}
+    assert str(tmp_path / "credentials") in secrets.folders  # and so hidden from tasks
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "A").mkdir()
+    with pytest.raises(ConfigError, match=f"the secret A cannot be read from {tmp_path / 'A'}: Is a directory"):
+        Secrets(folders=[str(tmp_path)]).environment_for(Reach(secrets=("A",)))
+    with pytest.raises(ConfigError, match=f"the secret B, which is neither .* nor a file in {tmp_path}"):
+        Secrets(folders=[str(tmp_path)]).environment_for(Reach(secrets=("B",)))
