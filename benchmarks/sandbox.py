@@ -107,7 +107,8 @@ def _memory(folder: Path, row: Row) -> None:
     row("processes that made one", f"{found.made}")
     row("worker and zygotes", f"{found.base:.1f} MiB")
     row("each executor", f"{statistics.mean(found.executors):.2f} MiB")
-    row("all of it", f"{found.whole:,.0f} MiB", _aim(found.whole < 1300, "under 1,300; the talk allots 4,096"))
+    gigabytes = found.whole * 2**20 / 1e9
+    row("all of it", f"{found.whole:,.0f} MiB", f"{gigabytes:.2f} GB; {_aim(gigabytes < 1.3, 'under 1.3 GB')}")
     row("fit in 4 GiB", f"{found.in_4_gb():,}")
     used, spare = crowd.fresh(folder)
     row("an untrusted task's, after its thumbnail", f"{used:.2f} MiB")

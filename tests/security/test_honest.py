@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from narrowboat import App
-from tests.support.processes import running_worker
+from tests.support.processes import ROOT, running_worker
 
 from . import docker, honest
 
@@ -35,8 +35,10 @@ def worker(request: pytest.FixtureRequest) -> Iterator[App]:
         shutil.rmtree(home)
 
 
-def test_there_are_enough_workloads() -> None:
+def test_there_are_enough_workloads_and_the_docs_say_how_many() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
     assert len(honest.WORKLOADS) >= 20
+    assert f"holds {len(honest.WORKLOADS)} ordinary workloads" in text
 
 
 @pytest.mark.parametrize("name", honest.WORKLOADS)
