@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from narrowboat import App
 from tests.support.processes import running_worker
 
+from .ground import USER, everyones_python
 from .hosts import machine
 
 pytestmark = pytest.mark.linux
@@ -112,3 +114,33 @@ def test_a_worker_does_not_start_with_walls_that_cannot_be_raised() -> None:
             done = there.cli("worker", "shop:app", "--url", there.url)
         assert done.returncode == 1
         assert "the step fails" in done.stderr
+
+
+@pytest.mark.parametrize("user", [None, USER], ids=["root or whoever this is", "an ordinary user"])
+def test_a_worker_that_requires_all_walls_does_not_start_without_one(user: int | None) -> None:
+    if user is not None and (os.geteuid() != 0 or not everyones_python()):
+        pytest.skip("only root can be somebody else, with an interpreter that every user can run")
+    steps = ["walls.Walls._limit_all", "walls.start_init", "root.build", "landlock.ruleset", "seccomp.build"]
+    steps += ["walls.Walls._become_user"] if user is None and os.geteuid() == 0 else []
+    as_less = ("root.build", "walls.Walls._become_user")  # as where there are no namespaces
+    with ThreadPoolExecutor(3) as threads:
+        ended = [(step, threads.submit(required, step, "raise OSError('the step fails')", user)) for step in steps]
+        for step, done in ended:
+            status, said = done.result()
+            refusal = "this host cannot keep all of it" if step in as_less else "the step fails"
+            assert (status, refusal in said) == (1, True), f"{step}: {said}"
+        status, said = threads.submit(required, "system.filter_calls", "pass", user).result()
+    assert status == 1
+    assert "this host cannot keep all of it" in said and "network" in said  # the probe has noticed, without an error
+
+
+def required(step: str, what: str, user: int | None) -> tuple[int, str]:
+    """How a worker ends that wants everything, and what it says, when a step does something else."""
+    source = (
+        "from narrowboat.sandbox import landlock, root, seccomp, system, walls\n"
+        f"def other(*_, **__):\n    {what}\n{step} = other\n"
+        "from narrowboat import App\napp = App('shop')\n@app.task\ndef one(): pass\n"
+    )
+    with machine(source, user=user) as there:
+        done = there.cli("worker", "shop:app", "--url", there.url, "--sandbox", "require")
+    return done.returncode, done.stderr

@@ -292,6 +292,8 @@ class Tree:
         """A branch is gone; its executors live on, as this process's children. Another is asked for when need be."""
         if self.is_closed or self.limbs.get(limb.branch.reach) is not limb:
             return
+        if limb.branch.control.fileno() not in self._watched:
+            return  # both its channel and its process tell, perhaps in one turn, and it was dropped for the first
         self._read(limb.branch, lambda frame, got: self._hear_limb(limb, frame, got))
         if not limb.is_ready and not limb.failure:
             self._fail(limb, "the zygote ended before its executors could be had")
