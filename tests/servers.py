@@ -10,6 +10,7 @@ from pathlib import Path
 
 PROGRAMS = {  # name -> package
     "chromium": "chromium",
+    "aws": "awscli",
     "curl": "curl",
     "convert-im6.q16": "imagemagick",
     "nginx": "nginx-light",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from narrowboat.backends import urls
+from narrowboat.backends.base import Filter
 from narrowboat.backends.sqs import SqsTransport, address_of, ear, open_transport, queues
 from narrowboat.backends.transport import Delivery, Notice, Transport
 from narrowboat.core.errors import BackendError, ConfigError
+from narrowboat.core.states import FINAL, State
 from tests.conformance.transports import TransportConformance
 from tests.support.aws_server import ENVIRONMENT, REGION, shared_aws
 from tests.support.meddler import Meddler, meddler
-from tests.support.processes import wait_for
+from tests.support.processes import running_worker, wait_for
 from tests.support.servers import free_port, program
 
 
@@ -161,6 +166,69 @@ def test_curl_sends_arguments_to_a_task(transport: SqsTransport, sqs: Any) -> No
     assert "MessageId" in json.loads(sent.stdout)
     [delivery] = received(transport, 1, "task:shop.send")
     assert json.loads(delivery.body) == arguments
+
+
+SHOP = """
+from narrowboat import App
+
+app = App("shop")
+
+
+@app.task
+def greet(to: str, greeting: str = "Hello") -> str:
+    return f"{greeting}, {to}!"
+"""
+
+
+def aws(*words: str) -> str:
+    """What Amazon's command line answers of SQS, as text."""
+    where = ["--endpoint-url", shared_aws().url, "--region", REGION, "--output", "text"]
+    done = subprocess.run([program("aws"), "sqs", *words, *where], capture_output=True, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_what_the_aws_command_line_sends_is_run_or_dead_with_its_reason(
+    transport: SqsTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("NARROWBOAT_STORE", f"sqlite:///{tmp_path / 'shop.db'}")
+    made = [f"{prefix_of(transport)}{name}" for name in ("queue-default", "task-shop--greet")]
+    queue, inbox = (aws("create-queue", "--queue-name", name) for name in made)
+    whole = {"v": 1, "task": "shop.greet", "args": {"to": "Ada"}, "id": "01J8ZQ5Y7RAEKXB0N3TS4M6WCD", "priority": 5}
+    sent = [
+        (queue, json.dumps(whole)),
+        (inbox, json.dumps({"to": "Bob", "greeting": "Grüße", "$job": {"tags": ["cli"]}}, ensure_ascii=False)),
+        (queue, '{"v": 1}'),
+        (inbox, "hello"),
+        (inbox, '{"whom": "Eve"}'),
+    ]
+    for url, body in sent:
+        assert aws("send-message", "--queue-url", url, "--message-body", body)
+    with (
+        running_worker("shop:app", transport.url, tmp_path, "-n", "1") as worker,
+        closing(urls.open_backend(f"sqlite:///{tmp_path / 'shop.db'}")) as store,
+    ):
+        wait_for("their jobs", lambda: sum(job.state in FINAL for job in store.find(Filter()).jobs) == len(sent))
+        jobs = store.get([job.id for job in store.find(Filter()).jobs])
+        assert worker.stop() == 0
+    done = [job for job in jobs if job.state is State.SUCCEEDED]
+    assert {(job.result.decode(), job.priority, job.tags) for job in done} == {
+        ('"Hello, Ada!"', 5, ()),
+        ('"Grüße, Bob!"', 0, ("cli",)),
+    }
+    assert f"shop.greet:{whole['id']}" in {job.id for job in done}
+    reasons = {job.args: (job.task, job.reason) for job in jobs if job.state is State.DEAD}
+    assert len(reasons) == 3
+    for body, task, reason in (
+        (b'\\"v\\"', "narrowboat.message", "BadMessage: a message in the queue default cannot be read: .*`task`"),
+        (b"hello", "shop.greet", "BadMessage: a message in the inbox of shop.greet cannot be read: as JSON"),
+        (b"whom", "shop.greet", "BadArguments: shop.greet: .*`whom`"),
+    ):
+        [found] = [why for arguments, why in reasons.items() if body in arguments]
+        assert found[0] == task
+        assert re.match(reason, found[1])
 
 
 @pytest.mark.parametrize("body", [b"\0\xff", '"\ufffe"'.encode(), b" \r\n\t{}  ", "\U0001f6a4".encode()])
