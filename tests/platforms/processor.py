@@ -10,9 +10,8 @@ from pathlib import Path
 
 from report import BIN, check, end, introduce, say, sh, until
 
-AS_SHOP = (
-    "cd /srv/shop && setpriv --reuid=shop --regid=shop --clear-groups env NARROWBOAT_URL=sqlite:////srv/jobs/jobs.db"
-)
+WHERE = "NARROWBOAT_URL=sqlite:////srv/jobs/jobs.db"
+AS_SHOP = f"cd /srv/shop && exec setpriv --reuid=shop --regid=shop --clear-groups env {WHERE}"
 
 
 def narrowboat(words: str) -> str:
