@@ -19,10 +19,12 @@ import pytest
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.backends.urls import open_backend
 from narrowboat.cli import COMMANDS
+from narrowboat.core.controls import BreakerSpec, Controls, LimitSpec, RateSpec
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import NewJob
+from narrowboat.core.outcome import ErrorInfo
 from narrowboat.core.states import State
-from narrowboat.testing.conformance.bench import Bench, failed
+from narrowboat.testing.conformance.bench import Bench, failed, snoozed
 from tests.support.processes import WorkerProcess, is_alive, named_below, running_worker, wait_for
 
 SHOP = '''
@@ -448,3 +450,61 @@ def test_dead_jobs_that_match_are_counted_first_and_then_queued_again_with_other
     assert shell.state(kept) == "dead"
     assert "or say --dead" in shell.run("retry", status=2)
     assert "write NAME=JSON" in shell.run("retry", kept, "--set", "a", status=2)
+
+
+def test_queues_and_why_tell_what_holds_a_job(shell: Shell) -> None:
+    specs = {
+        "shop.mail": Controls(breaker=BreakerSpec(key="smtp", failures=1, within_s=60, retry_after_s=3600)),
+        "shop.call": Controls(rate=RateSpec(key="api", interval_s=3600)),
+        "shop.print": Controls(limit=LimitSpec(key="press", most=1)),
+        "shop.ask": Controls(rate=RateSpec(key="slow", interval_s=0.1)),
+        "shop.poll": Controls(),
+    }
+    refused = ErrorInfo(type="ConnectionError", message="refused", traceback="")
+    with contextlib.closing(open_backend(shell.url)) as backend, Bench(lambda: backend) as bench:
+        bench.now = time.time()
+        worker = bench.worker(tasks=tuple(specs), controls=specs, lease_s=3600)
+        ids = {task: bench.add_many(2, task) for task in specs}
+        assert "smtp" not in shell.run("queues"), "nothing holds anything yet"
+        claims = {task: worker.claim_one(tasks=[task]) for task in specs}
+        worker.settle(
+            failed(claims["shop.mail"], trips=True, error=refused),
+            snoozed(claims["shop.ask"], delay_s=3600.0, slow_s=3600.0),
+            snoozed(claims["shop.poll"], delay_s=3600.0, slow_s=3600.0),
+        )
+        said, [queue] = shell.run("queues"), shell.json("queues")
+        for note in (
+            r"breaker smtp: open, one job tries .*: ConnectionError: refused",
+            r"rate api: the next in \d+ min",
+            r"limit press: 1 of 1 running",
+            r"rate slow: slowed down, the next in \d+ min",
+            r"task shop\.poll held until .*: a service asked to slow down",
+        ):
+            assert re.search(note, said), (note, said)
+        assert {(gate["scope"], gate["kind"]) for gate in queue["gates"]} == {
+            ("breaker:smtp", "breaker"),
+            ("rate:api", "rate"),
+            ("limit:press", "limit"),
+            ("rate:slow", "slow-down"),
+            ("task:shop.poll", "slow-down"),
+        }
+        for task, code, words in (
+            (
+                "shop.mail",
+                "breaker",
+                "the breaker smtp holds it (opens after 1 failure within 60 s, tries after 60 min)",
+            ),
+            ("shop.call", "rate", "the rate api holds it (1/h): the next in "),
+            ("shop.print", "limit", "the limit press holds it (1 at a time): 1 of 1 running"),
+            ("shop.ask", "rate", "the rate slow holds it (10/s): slowed down, the next in "),
+            ("shop.poll", "slow down", "task shop.poll is held until "),
+        ):
+            waiting = next(job_id for job_id in ids[task] if job_id != claims[task].id)
+            [found] = shell.json("why", waiting)
+            assert found["code"] == code
+            assert found["text"].startswith(words), found["text"]
+        shell.run("pause", "--task", "shop.print", "--reason", "no paper")
+        shell.run("resume", "--breaker", "smtp")
+        said = shell.run("queues")
+        assert "task shop.print paused: no paper" in said
+        assert "smtp" not in said

@@ -15,10 +15,11 @@ from typing import Any
 
 from narrowboat.backends.base import Backend
 from narrowboat.core import codec
+from narrowboat.core.controls import Controls
 from narrowboat.core.job import Claim, Progress
 from narrowboat.core.outcome import ErrorInfo
 from narrowboat.core.states import State
-from narrowboat.testing.conformance.bench import Bench, BenchWorker, crashed, failed, succeeded
+from narrowboat.testing.conformance.bench import Bench, BenchWorker, crashed, failed, snoozed, succeeded
 from tests.support.processes import ROOT, wait_for
 
 KEY = "a-key-that-only-the-tests-use-and-long-enough"
@@ -39,8 +40,11 @@ class _Now(Bench):
 class Hand:
     """Takes jobs of one task and queue, and does with them what the test says."""
 
-    def __init__(self, backend: Backend, task: str = "shop.resize", queue: str = "images") -> None:
-        self.worker = BenchWorker(_Now(lambda: backend), f"hand-{time.monotonic_ns()}", tasks=[task], queues=[queue])
+    def __init__(
+        self, backend: Backend, task: str = "shop.resize", queue: str = "images", controls: Controls | None = None
+    ) -> None:
+        bench, name = _Now(lambda: backend), f"hand-{time.monotonic_ns()}"
+        self.worker = BenchWorker(bench, name, tasks=[task], queues=[queue], controls=controls)
         self.worker.publish()
         self.queue = queue
 
@@ -58,6 +62,14 @@ class Hand:
         """They have succeeded."""
         data = b"" if result is None else codec.encode(result)
         assert self.worker.settle(*(succeeded(claim, result=data) for claim in claims)) == ()
+
+    def trip(self, claim: Claim) -> None:
+        """It has failed as its breaker counts, and is tried again later."""
+        assert self.worker.settle(failed(claim, trips=True, reason="ConnectionError: refused")) == ()
+
+    def slow_down(self, claim: Claim, seconds: float) -> None:
+        """The service that it asks wants all to wait so long."""
+        assert self.worker.settle(snoozed(claim, delay_s=seconds, slow_s=seconds)) == ()
 
     def fail(self, claim: Claim, message: str = "no", *, is_crash: bool = False) -> None:
         """It is dead."""

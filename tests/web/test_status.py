@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from narrowboat import App, BackendUnavailable, File
+from narrowboat.core.controls import BreakerSpec, Controls, LimitSpec, RateSpec
 from narrowboat.core.ids import new_job_id
 from narrowboat.web import Answer, Ask, Shown, Web
 
@@ -87,6 +88,59 @@ def test_a_job_in_a_paused_queue_says_so_and_for_how_long(desk: Desk, monkeypatc
     )
     desk.app.resume(task="shop.resize")
     assert desk.document(job_id)["words"] == "Waiting, next in line"
+
+
+def held(desk: Desk, controls: Controls) -> Hand:
+    """The one who works at the desk, with controls on its task."""
+    desk.web.reader._found.clear()  # pyright: ignore[reportPrivateUsage]
+    return Hand(desk.app.backend, controls=controls)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is shown is read anew."""
+    monkeypatch.setattr("narrowboat.web.reader.PACE_S", 0.0)
+
+
+def test_a_job_that_an_open_breaker_holds_says_so_until_it_is_closed(desk: Desk, fresh: None) -> None:
+    hand = held(desk, Controls(breaker=BreakerSpec(key="studio", failures=1, within_s=60, retry_after_s=60)))
+    first, second = desk.enqueue(), desk.enqueue()
+    assert desk.document(second)["words"] == "Waiting, 1 is before it"
+    [claim] = hand.take()
+    assert claim.id == first
+    hand.trip(claim)
+    assert desk.document(second)["words"] == "Waiting: a service that this needs is out of order. It goes on by itself"
+    desk.app.resume(breaker="studio")
+    assert desk.document(second)["words"] == "Waiting, next in line"
+
+
+def test_a_job_that_a_rate_holds_is_told_its_place_and_that_only_so_many_are_done(desk: Desk, fresh: None) -> None:
+    hand = held(desk, Controls(rate=RateSpec(key="studio", interval_s=600)))
+    _, second, third = (desk.enqueue() for _ in range(3))
+    assert desk.document(third)["words"] == "Waiting, 2 are before it"
+    hand.finish(*hand.take(3))
+    assert desk.document(second)["words"] == "Waiting, next in line. Only so many are done at a time"
+    assert desk.document(third)["words"] == "Waiting, 1 is before it. Only so many are done at a time"
+
+
+def test_a_job_that_a_limit_holds_says_so_while_another_has_its_place(desk: Desk, fresh: None) -> None:
+    hand = held(desk, Controls(limit=LimitSpec(key="studio", most=1)))
+    _, second = desk.enqueue(), desk.enqueue()
+    [claim] = hand.take(2)
+    found = desk.document(second)
+    assert (found["place"], found["words"]) == (0, "Waiting, next in line. Only so many are done at a time")
+    hand.finish(claim)
+    assert desk.document(second)["words"] == "Waiting, next in line"
+
+
+@pytest.mark.parametrize("controls", [Controls(rate=RateSpec(key="studio", interval_s=0.1)), Controls()])
+def test_a_job_that_a_service_slows_down_says_that_it_is_busy(desk: Desk, fresh: None, controls: Controls) -> None:
+    hand = held(desk, controls)
+    _, second = desk.enqueue(), desk.enqueue()
+    hand.slow_down(*hand.take(), seconds=60)
+    found = desk.document(second)
+    assert found["words"] == "Waiting: a service that this needs is busy. It goes on by itself"
+    assert found["left_s"] is None
 
 
 def test_the_time_left_comes_from_what_the_queue_did_lately(desk: Desk) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ..backends.base import Backend
+from ..backends.base import Backend, Gate
 from ..core.controls import (
     NEVER,
     BreakerSpec,
@@ -56,27 +57,49 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def controls(backend: Backend) -> list[Shown]:
     """Those of all tasks that workers have published, by scope."""
-    declared = _declared(backend)
+    declared = _declared(backend.published())
     meters = backend.meters([shown.scope for shown in declared if "{" not in shown.scope])
     return [_as_it_stands(shown, meters.get(shown.scope)) for shown in declared]
+
+
+def holding(backend: Backend, now: float) -> dict[str, list[Gate]]:
+    """What holds jobs of tasks now, by the queue that these go to: pauses and slow-downs, breakers, rates and limits.
+
+    The reason of a control is how it stands, for people. Of controls with one for each value of an argument, only
+    breakers are found.
+    """
+    published = backend.published()
+    declared, shut = _declared(published), backend.gates()
+    found: dict[str, list[Gate]] = defaultdict(list)
+    for gate in shut:
+        if gate.scope.startswith("task:") and (spec := published.get(gate.scope.removeprefix("task:"))):
+            found[spec.queue].append(gate)
+    breakers = {gate.scope for gate in shut if gate.kind == "breaker"}
+    scopes = breakers | {shown.scope for shown in declared if "{" not in shown.scope}
+    for scope, meter in sorted(backend.meters(sorted(scopes)).items()):
+        if (shown := _meant(declared, scope)) is None:
+            continue
+        control = meter.override or shown.control
+        if _holds(control, meter, now):
+            for queue in sorted({published[task].queue for task in shown.tasks}):
+                found[queue].append(_gate(scope, control, meter, now))
+    return found
 
 
 def named(backend: Backend, scope: str) -> Shown | None:
     """A control of this name, also one that is for a single value of an argument, as "limit:tenant:7"; None if no task
     of a worker may mean it.
     """
-    declared = _declared(backend)
-    found = next((shown for shown in declared if shown.scope == scope), None)
-    if found is not None and "{" in scope:
+    found = _meant(_declared(backend.published()), scope)
+    if found is None or "{" in scope:
         return found
-    found = found or next((shown for shown in declared if _may_mean(shown.scope, scope)), None)
-    return found and _as_it_stands(msgspec.structs.replace(found, scope=scope), backend.meters([scope])[scope])
+    return _as_it_stands(msgspec.structs.replace(found, scope=scope), backend.meters([scope])[scope])
 
 
-def _declared(backend: Backend) -> list[Shown]:
+def _declared(published: Mapping[str, TaskSpec]) -> list[Shown]:
     tasks: dict[str, list[str]] = defaultdict(list)
     found: dict[str, Control] = {}
-    for name, spec in sorted(backend.published().items()):
+    for name, spec in sorted(published.items()):
         for control in spec.controls:
             scope = f"{kind_of(control)}:{control.key}"
             found[scope] = control
@@ -88,6 +111,22 @@ def _as_it_stands(shown: Shown, meter: Meter | None) -> Shown:
     override = meter.override if meter else None
     control = override or shown.control
     return msgspec.structs.replace(shown, control=control, is_adjusted=override is not None, meter=meter)
+
+
+def _meant(declared: Sequence[Shown], scope: str) -> Shown | None:
+    exact = next((shown for shown in declared if shown.scope == scope), None)
+    return exact or next((shown for shown in declared if _may_mean(shown.scope, scope)), None)
+
+
+def _gate(scope: str, control: Control, meter: Meter, now: float) -> Gate:
+    until = control.opens_at(meter)
+    return Gate(
+        scope=scope,
+        kind="slow-down" if isinstance(control, RateSpec) and control.is_slowed(meter, now) else kind_of(control),
+        reason=state_of(control, meter, now),
+        until=until if until < NEVER else None,
+        since=meter.since,
+    )
 
 
 def _may_mean(template: str, scope: str) -> bool:
@@ -123,7 +162,23 @@ def read_gates(backend: Backend, job: Job, spec: TaskSpec | None) -> list[tuple[
     """The gates that a job goes through, with the numbers that hold, and what they remember. spec: of its task."""
     gates = [] if spec is None else spec.controls.gates(job.lane_key)
     meters = backend.meters([scope for scope, _ in gates]) if gates else {}
-    return [(Gated(scope, meters[scope].override or control), meters[scope]) for scope, control in gates]
+    return [_in_force(gated, meters[gated.scope]) for gated in gates]
+
+
+def holder(gates: Sequence[Gated], meters: Mapping[str, Meter], now: float) -> Gate | None:
+    """The first of a job's gates that holds it now. meters: of each of them."""
+    for gated, meter in (_in_force(gated, meters[gated.scope]) for gated in gates):
+        if _holds(gated.control, meter, now):
+            return _gate(gated.scope, gated.control, meter, now)
+    return None
+
+
+def _holds(control: Control, meter: Meter, now: float) -> bool:
+    return meter.until > 0 or not control.room(meter, now)  # a breaker is open, too, when it is time to try
+
+
+def _in_force(gated: Gated, meter: Meter) -> tuple[Gated, Meter]:
+    return Gated(gated.scope, meter.override or gated.control), meter
 
 
 def opens_at(backend: Backend, job: Job, spec: TaskSpec, now: float) -> float:
@@ -138,10 +193,16 @@ def state_of(control: Control, meter: Meter, now: float) -> str:
         case LimitSpec():
             return f"{meter.running} of {control.most} running"
         case RateSpec():
-            room = control.room(meter, now)
-            return f"{room} may begin now" if room else f"the next in {in_words(control.opens_at(meter) - now)}"
+            return _rate(control, meter, now)
         case BreakerSpec():
             return _breaker(meter, now)
+
+
+def _rate(control: RateSpec, meter: Meter, now: float) -> str:
+    if room := control.room(meter, now):
+        return f"{room} may begin now"
+    slowed = "slowed down, " if control.is_slowed(meter, now) else ""
+    return f"{slowed}the next in {in_words(control.opens_at(meter) - now)}"
 
 
 def _breaker(meter: Meter, now: float) -> str:

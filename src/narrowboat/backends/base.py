@@ -159,6 +159,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: "queue:<name>", "task:<name>" or "breaker:<key>".
     kind: "pause" (by a person), "slow-down" (a service asked for it), "breaker".
+    What people are shown of rates and limits that hold jobs now are gates, too, of those kinds and scopes.
     """
 
     scope: str

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
+import msgspec
 
+from ..app.steering import KINDS, holding
 from ..backends.base import Gate, QueueStats
 from ..backends.transport import Depth
 from ..core.moments import in_short
@@ -19,9 +22,10 @@ from .layout import table
 @url_option
 @json_option
 def command(url: str | None, as_json: bool) -> None:
-    """Show every queue: how many jobs in which state, how long the oldest waits, and who works on it."""
-    backend = backend_of(url)
-    found = backend.stats()
+    """Show every queue: how many jobs in which state, how long the oldest waits, who works on it, what holds jobs."""
+    backend, now = backend_of(url), time.time()
+    held = holding(backend, now)
+    found = [_with(queue, held.get(queue.queue, [])) for queue in backend.stats()]
     if as_json:
         for queue in found:
             say_json(queue)
@@ -38,7 +42,7 @@ def command(url: str | None, as_json: bool) -> None:
             "-" if queue.oldest_waiting_s is None else in_words(queue.oldest_waiting_s),
             str(queue.workers),
             *([_depth(queue.transport)] if delivers else []),
-            _notes(queue),
+            _notes(queue, now),
         ]
         for queue in found
     ]
@@ -61,13 +65,22 @@ def _depth(depth: Depth | None) -> str:
     return f"{about}{depth.waiting}{f' + {depth.held} held' if depth.held else ''}"
 
 
-def _paused(gate: Gate) -> str:
-    end = f" until {in_short(gate.until, time.time())}" if gate.until else ""
-    return f"paused{end}{f': {gate.reason}' if gate.reason else ''}"
+def _with(queue: QueueStats, held: Sequence[Gate]) -> QueueStats:
+    return msgspec.structs.replace(queue, gates=(*queue.gates, *held))
 
 
-def _notes(queue: QueueStats) -> str:
-    notes = [_paused(gate) for gate in queue.gates]
+def _note(gate: Gate, now: float) -> str:
+    scope, _, name = gate.scope.partition(":")
+    if scope in KINDS:
+        return f"{scope} {name}: {gate.reason}"
+    subject = "" if scope == "queue" else f"{scope} {name} "
+    end = f" until {in_short(gate.until, now)}" if gate.until else ""
+    reason = f": {gate.reason}" if gate.reason else ""
+    return f"{subject}{'held' if gate.kind == 'slow-down' else 'paused'}{end}{reason}"
+
+
+def _notes(queue: QueueStats, now: float) -> str:
+    notes = [_note(gate, now) for gate in queue.gates]
     if queue.counts.get(State.QUEUED) and not queue.workers:
         notes.append("no worker consumes it")
     notes += [f"no worker knows {task}" for task in queue.unknown_tasks[:3]]

@@ -80,6 +80,10 @@ class RateSpec(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
         """One goes through."""
         meter.full_at = max(meter.full_at, now) + self.interval_s
 
+    def is_slowed(self, meter: Meter, now: float) -> bool:
+        """Whether it holds for longer than by its own numbers: a service asked for that, or a person had set others."""
+        return self.opens_at(meter) - now > self.interval_s * (1 + 1e-9)
+
     def slow_down(self, meter: Meter, until: float) -> None:
         """Nothing before then; and from then on at the rate, without a burst."""
         meter.full_at = max(meter.full_at, until + (self.burst - 1) * self.interval_s)

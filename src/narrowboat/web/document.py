@@ -50,6 +50,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Describe = Callable[[AnyJob], Shown]
+MOVING = frozenset({"rate", "limit"})  # gates behind which the line goes on
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +85,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Something holds it. left_s: for so long, None until somebody resumes it. kind: of the gate."""
+    """Something holds it. left_s: for so long, None until somebody or something else ends it. kind: of the gate."""
 
     left_s: float | None
     kind: str = "pause"
@@ -145,6 +146,8 @@ def in_words(job: Job, line: Line) -> str:
             return "It did not work at first. It is tried again in a while"
         case State.SCHEDULED:
             return "Waiting for its time"
+        case State.QUEUED if line.pause is not None and line.pause.kind in MOVING:
+            return _in_line(line.place) + left + ". Only so many are done at a time"
         case State.QUEUED if line.pause is not None:
             return _paused(line.pause)
         case State.QUEUED:

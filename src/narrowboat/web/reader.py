@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..app import App, JobHandle
+from ..app.steering import holder
 from ..backends.base import Ended, Gate
 from ..core.job import Job
 from ..core.states import State
-from .document import Describe, Document, Line, Pause, document, shown_of
+from .document import MOVING, Describe, Document, Line, Pause, document, shown_of
 from .estimate import left_s
 
 T = TypeVar("T")
-PACE_S = 2.0  # what a queue did lately, and what is paused, is read again after so long
+PACE_S = 2.0  # what a queue did lately, and what holds its jobs, is read again after so long
 
 
 class Reader:
@@ -39,22 +40,26 @@ class Reader:
     def document(self, job: Job, place: int | None) -> Document:
         """The document of one job."""
         gate = self._gate(job) if job.state is State.QUEUED else None
-        is_near = gate is None and job.state in (State.QUEUED, State.RUNNING)
+        is_moving = gate is None or gate.kind in MOVING
+        is_near = is_moving and job.state in (State.QUEUED, State.RUNNING)
         left = left_s(job, place, self._pace(job.queue), self._clock()) if is_near else None
         handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
         pause = None if gate is None else Pause(None if gate.until is None else gate.until - self._clock(), gate.kind)
         return document(job, self.base, Line(place, left, pause), shown_of(self._describe(handle)))
 
     def _gate(self, job: Job) -> Gate | None:
-        gates = self._gates()
+        scopes = {f"queue:{job.queue}", f"task:{job.task}"}
+        shut = next((gate for gate in self._gates() if gate.scope in scopes), None)
+        return shut or self._control(job)
+
+    def _control(self, job: Job) -> Gate | None:
+        spec = self._lately("specs", self.app.backend.published).get(job.task)
+        gates = () if spec is None else spec.controls.gates(job.lane_key)
         if not gates:
             return None
-        scopes = {f"queue:{job.queue}", f"task:{job.task}", *self._breakers(job)}
-        return next((gate for gate in gates if gate.scope in scopes), None)
-
-    def _breakers(self, job: Job) -> list[str]:
-        spec = self._lately("specs", self.app.backend.published).get(job.task)
-        return [] if spec is None else [gated.scope for gated in spec.controls.gates(job.lane_key)]
+        scopes = [gated.scope for gated in gates]
+        meters = self._lately(f"meters:{job.task}:{job.lane_key}", lambda: self.app.backend.meters(scopes))
+        return holder(gates, meters, self._clock())
 
     def _gates(self) -> Sequence[Gate]:
         return self._lately("gates", self.app.backend.gates)
@@ -70,7 +75,7 @@ class Reader:
         if now - read_at >= PACE_S:
             found = read()
             with self._lock:
-                if len(self._found) > 1000:  # names of queues come from the backend, and may be many over the years
+                if len(self._found) > 1000:  # of queues and lanes there may be many over the years
                     self._found.clear()
                 self._found[what] = now, found
         return found
