@@ -438,8 +438,16 @@ def test_dead_jobs_that_match_are_counted_first_and_then_queued_again_with_other
     counted = shell.run("retry", "--dead", "--task", "shop.add", "--error", "Timeout*")
     assert re.search(r"3\s+shop\.add\s+dead\s+TimeoutError\n3 jobs; say --yes to queue them again", counted)
     assert shell.state(ids[0]) == "dead"
+    unheard = shell.enqueue("shop.gone", "-q", "default", "a=1")
+    shell.run("cancel", unheard)
+    for which in ([unheard], ["--cancelled", "--yes"]):
+        assert "no worker has published this task" in shell.run("retry", *which, "--set", "a=2", status=1)
+    assert shell.state(unheard) == "cancelled"
     with shell.worker():  # which publishes what shop.add takes
         assert "takes no c" in shell.run("retry", "--dead", "--error", "Timeout*", "--set", "c=1", "--yes", status=1)
+        refused = shell.run("retry", "--dead", "--error", "Timeout*", "--set", "a=many", "--yes", status=1)
+        assert "shop.add: a is a whole number, not a text" in refused
+        assert {shell.state(job_id) for job_id in ids} == {"dead"}
         done = shell.run("retry", "--dead", "--error", "Timeout*", "--set", "a=40", "--yes")
         assert "3 jobs of 3 queued again" in done
         for n, job_id in enumerate(ids):

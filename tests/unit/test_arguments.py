@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from narrowboat import BadArguments, ConfigError, PayloadTooLarge
-from narrowboat.core.arguments import Signature
+from narrowboat.core.arguments import Signature, kind_of
 from narrowboat.core.job import MAX_PAYLOAD
 
 
@@ -153,3 +153,40 @@ def test_text_of_a_kind_of_its_own_travels_as_text() -> None:
     def greet(name: str) -> None: ...
 
     assert Signature(greet, "shop.greet").encode((Safe("Ada"),), {}) == b'{"name":"Ada"}'
+
+
+def test_the_kinds_of_values_that_a_parameter_takes_are_published_where_they_say_enough() -> None:
+    signature = Signature(everything, "m.everything")
+    takes = {parameter.name: parameter.takes for parameter in signature.parameters}
+    assert takes == {
+        "size": ("an object",),
+        "crop": ("an object",),
+        **dict.fromkeys(("colour", "day", "moment", "ident", "price", "raw", "tags", "pair"), ()),
+        "width": ("a whole number",),
+    }
+
+    def mixed(ratio: float, name: str | None, many: list[int] | bool, anything: Any) -> None: ...
+
+    assert [parameter.takes for parameter in Signature(mixed, "m.mixed").parameters] == [
+        ("a number", "a whole number"),
+        ("a text", "null"),
+        ("a list", "true or false"),
+        (),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        (True, "true or false"),
+        (1, "a whole number"),
+        (1.0, "a whole number"),
+        (1.5, "a number"),
+        ("1", "a text"),
+        ([1], "a list"),
+        ({}, "an object"),
+    ],
+)
+def test_the_kind_of_a_json_value_is_that_of_the_types_it_can_be_read_as(value: object, kind: str) -> None:
+    assert kind_of(value) == kind

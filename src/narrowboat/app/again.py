@@ -11,6 +11,7 @@ import msgspec
 
 from ..backends.base import Backend, Filter
 from ..core import codec
+from ..core.arguments import kind_of
 from ..core.errors import BadArguments, ConfigError
 from ..core.job import JobSummary
 from ..core.states import State
@@ -68,16 +69,32 @@ def refuse_unknown(spec: TaskSpec, named: Mapping[str, Any], task: str) -> None:
         raise BadArguments(f"{task}: takes no {', '.join(unknown)}; it takes {', '.join(names) or 'nothing'}")
 
 
-def changed(args: bytes, changes: Mapping[str, Any], spec: TaskSpec | None, task: str) -> bytes:
-    """The arguments of a job with some of them changed, as they are written. Their types are checked when it runs.
+def refuse_changes(changes: Mapping[str, Any], spec: TaskSpec | None, task: str) -> None:
+    """Raises BadArguments for other arguments that jobs of a task cannot be given: names that it does not take, values
+    of another kind, and what their line depends on. What else its types ask for is checked when a job runs.
 
-    Raises BadArguments for a name that the task does not take, or on which its line depends.
+    spec: as published; None is refused, too.
     """
-    if spec is not None:
-        refuse_unknown(spec, changes, task)
-        fixed = [name for name in changes if f"{{{name}}}" in spec.controls.per]
-        if fixed:
-            raise BadArguments(f"{task}: there is a line for each {fixed[0]}, so that cannot change; enqueue a new job")
+    if spec is None:
+        raise BadArguments(
+            f"{task}: no worker has published this task, so nobody knows which arguments it takes; start a worker "
+            "first, or queue its jobs again as they are"
+        )
+    refuse_unknown(spec, changes, task)
+    for name in changes:
+        if f"{{{name}}}" in spec.controls.per:
+            raise BadArguments(f"{task}: there is a line for each {name}, so that cannot change; enqueue a new job")
+    for parameter in spec.parameters:
+        if parameter.takes and parameter.name in changes:
+            kind = kind_of(changes[parameter.name])
+            if kind not in parameter.takes:
+                wanted = " or ".join(parameter.takes)
+                raise BadArguments(f"{task}: {parameter.name} is {wanted}, not {kind}")
+
+
+def changed(args: bytes, changes: Mapping[str, Any], spec: TaskSpec | None, task: str) -> bytes:
+    """The arguments of a job with some of them changed, as they are written. Raises BadArguments."""
+    refuse_changes(changes, spec, task)
     data = codec.encode({**codec.decode(args), **changes})
     codec.refuse_large(data, f"arguments of {task}")
     return data

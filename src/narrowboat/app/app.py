@@ -473,8 +473,9 @@ class App:
             raise unknown_job(job_id)
         if not changes:
             return self.backend.retry([job_id])[0]
-        args = changed(job.args, changes, self.backend.published([job.task]).get(job.task), job.task)
         known = self._tasks.get(job.task)
+        spec = known.spec if known is not None else self.backend.published([job.task]).get(job.task)
+        args = changed(job.args, changes, spec, job.task)
         if known is not None and not known.spec.takes_files:
             known.read(args)  # raises what does not fit
         return self.backend.retry([job_id], Change(args=args))[0]

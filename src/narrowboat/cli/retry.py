@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..app.again import Which, changed, counted, jobs_of
+from ..app.again import Which, changed, counted, jobs_of, refuse_changes
 from ..backends.base import Backend, Change
 from ..core import codec
 from ..core.errors import ConfigError
@@ -65,6 +65,8 @@ def command(
         say("no jobs match")
         return
     table([[str(n), *what] for what, n in found.most_common()], ["JOBS", "TASK", "STATE", "ERROR"])
+    if changes:
+        _refuse(backend, changes, {task for task, _, _ in found})
     if not yes:
         say(f"{many(found.total(), 'job')}; say --yes to queue them again")
         return
@@ -80,6 +82,13 @@ def _all_retried(backend: Backend, ids: Sequence[str], changes: dict[str, Any], 
             done += sum(_retried(backend, part, changes, delay_s))
             bar.update(len(part))
     return done
+
+
+def _refuse(backend: Backend, changes: dict[str, Any], tasks: set[str]) -> None:
+    """Before any job is changed: raises BadArguments if those of one of the tasks cannot be."""
+    specs = backend.published(sorted(tasks))
+    for task in sorted(tasks):
+        refuse_changes(changes, specs.get(task), task)
 
 
 def _retried(backend: Backend, ids: Sequence[str], changes: dict[str, Any], delay_s: float) -> list[bool]:

@@ -16,6 +16,27 @@ from .errors import BadArguments, ConfigError
 from .file import MOST_FILES, Accept, File, FileRef, Put, by_content, read_hook, replaced
 from .task import Parameter
 
+_SIMPLE: dict[type[types.Type], str] = {
+    types.NoneType: "null",
+    types.BoolType: "true or false",
+    types.IntType: "a whole number",
+    types.FloatType: "a number",
+    types.StrType: "a text",
+    types.ListType: "a list",
+    types.DictType: "an object",
+    types.StructType: "an object",
+    types.DataclassType: "an object",
+    types.TypedDictType: "an object",
+}
+
+
+def kind_of(value: Any) -> str:
+    """What kind of JSON value it is, in words. Raises KeyError for what is none."""
+    if isinstance(value, float):
+        return "a whole number" if value.is_integer() else "a number"
+    found = {bool: types.BoolType, int: types.IntType, str: types.StrType, list: types.ListType, dict: types.DictType}
+    return _SIMPLE[types.NoneType if value is None else found[type(value)]]
+
 
 class Signature:
     """The parameters of one function, as a checker of arguments.
@@ -47,7 +68,7 @@ class Signature:
             if is_file:
                 self._accepts[parameter.name] = _accept(hint)
             is_required = parameter.default is parameter.empty
-            self.parameters.append(Parameter(parameter.name, is_required, is_file))
+            self.parameters.append(Parameter(parameter.name, is_required, is_file, _kinds(types.type_info(hint))))
             # UNSET keeps a default out of the message, so that a deploy may change it for waiting jobs.
             field = (
                 (parameter.name, hint)
@@ -214,6 +235,19 @@ def _has_files(hint: Any, where: str) -> bool:
     if any(part.cls is not File for part in customs):
         raise ConfigError(f"{where}: {hint!r} has no JSON form; use a dataclass, a msgspec.Struct, or plain values")
     return bool(customs)
+
+
+def _kinds(found: types.Type) -> tuple[str, ...]:
+    """The kinds of JSON values that a type is read from; none where that depends on more than the kind."""
+    if isinstance(found, types.Metadata):
+        return _kinds(found.type)
+    if isinstance(found, types.UnionType):
+        parts = [_kinds(part) for part in found.types]
+        return tuple(dict.fromkeys(kind for part in parts for kind in part)) if all(parts) else ()
+    kind = _SIMPLE.get(type(found))
+    if kind is None or (isinstance(found, types.StructType) and found.array_like):
+        return ()
+    return (kind, "a whole number") if kind == "a number" else (kind,)
 
 
 def _accept(hint: Any) -> Accept:

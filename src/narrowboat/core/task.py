@@ -20,6 +20,7 @@ class Parameter(msgspec.Struct, frozen=True):
     name: str
     is_required: bool
     is_file: bool = False  # takes a File, or holds some
+    takes: tuple[str, ...] = ()  # kinds of JSON values, see arguments.kind_of; none: any that its code can read
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
