@@ -18,8 +18,10 @@ from narrowboat import App
 from narrowboat.backends import urls
 from narrowboat.backends.base import Backend
 from narrowboat.core.job import Job
+from tests.support import postgres_server
 from tests.support.carriers import CARRIERS, Carrier
 from tests.support.processes import HERE, ROOT, Host
+from tests.support.servers import shared_redis
 
 
 @dataclass
@@ -45,6 +47,20 @@ class Harbour:
 
     def audit(self) -> None:
         assert self.backend.audit() == []
+
+
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of an empty place in each store that workers share."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+    elif request.param == "redis":
+        yield shared_redis().namespace()
+    else:
+        postgres_server.require()
+        server, schema = postgres_server.shared_server(), postgres_server.new_schema()
+        yield f"{server.url}&schema={schema}"
+        postgres_server.drop(server, [schema])
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ import pytest
 
 from narrowboat import App
 from narrowboat.core.states import State
-from tests.support import postgres_server
 from tests.support.processes import running_worker, wait_for
-from tests.support.servers import free_port, shared_redis
+from tests.support.servers import free_port
 
 from .conftest import brought_in
 
@@ -29,19 +28,6 @@ SLOTS = 4
 PER_S, WORKERS = 20, 4
 RETRY_AFTER_S = 1.0
 UNDER_WAY_S = 0.4  # by then, what was claimed before an answer was known has been asked
-
-
-@pytest.fixture(params=["sqlite", "redis", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'mailroom.db'}"
-    elif request.param == "redis":
-        yield shared_redis().namespace()
-    else:
-        postgres_server.require()
-        server, schema = postgres_server.shared_server(), postgres_server.new_schema()
-        yield f"{server.url}&schema={schema}"
-        postgres_server.drop(server, [schema])
 
 
 @pytest.fixture

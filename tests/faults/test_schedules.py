@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 from narrowboat.app.timetable import entries
 from narrowboat.backends.base import Filter
 from narrowboat.backends.sqlite import SQLiteBackend
+from narrowboat.backends.urls import open_backend
+from narrowboat.core.job import JobSummary
 from narrowboat.core.schedule import Schedule, latest_until
-from tests.support.processes import running_worker, wait_for
+from tests.support.processes import WorkerProcess, running_worker, wait_for
 
 APP = """
 from narrowboat import App
@@ -52,6 +56,54 @@ def test_three_workers_make_one_job_of_a_time_that_was_missed_and_then_none_too_
             time_of = backend.schedules([spec.key])[spec.key].last
             assert time_of == latest_until(spec, time.time())
         assert jobs() == 1
+
+
+MANY = """
+from narrowboat import App, Schedule
+
+app = App("clockwork")
+
+@app.task(schedule=[Schedule("{cron}", name=f"n{{n}}", n=n) for n in range({times})])
+def tick(n: int) -> int:
+    return n
+"""
+TIMES, KILLS = 60, 4
+
+
+def test_three_workers_killed_at_random_make_one_job_of_each_due_time(url: str, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    minute = (time.localtime().tm_min + 30) % 60
+    cron = f"{minute} * * * *"  # each schedule has one time to make up for, and no other comes while this runs
+    (tmp_path / "clockwork.py").write_text(MANY.format(cron=cron, times=TIMES))
+    specs = [Schedule(cron, name=f"n{n}").spec("") for n in range(TIMES)]
+    with contextlib.closing(open_backend(url)) as backend:
+        for spec in specs:
+            assert backend.fire(spec.key, time.time() - 7 * 3600, None)
+        expected = {spec.key: latest_until(spec, time.time()) for spec in specs}
+
+        def made() -> list[JobSummary]:
+            return list(backend.find(Filter(task="clockwork.tick"), limit=1000).jobs)
+
+        with contextlib.ExitStack() as stack:
+
+            def one_more() -> WorkerProcess:
+                return stack.enter_context(running_worker("clockwork:app", url, tmp_path, "-n", "1", "--lease", "3s"))
+
+            workers = [one_more() for _ in range(3)]
+            for so_far in sorted(rng.randrange(TIMES) for _ in range(KILLS)):
+                wait_for("some jobs", lambda n=so_far: len(made()) > n, 30)
+                victim = workers.pop(rng.randrange(3))
+                victim.process.kill()
+                victim.process.wait(10)
+                workers.append(one_more())
+            wait_for("each to end", lambda: [job.state for job in made()] == ["succeeded"] * TIMES, 60)
+            states = backend.schedules(list(expected))
+            assert {key: state.last for key, state in states.items()} == expected
+        names = Counter(tag for job in made() for tag in job.tags)
+        assert names == {f"schedule:{spec.name}": 1 for spec in specs}
+        assert backend.audit() == []
 
 
 def test_a_reload_brings_a_new_schedule_at_once_and_takes_the_old_one_away(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def test_a_time_is_due_once_and_then_the_next_one() -> None:
     assert plan(NIGHTLY, ScheduleState(last=due), due + 5).due is None
 
 
+def test_a_time_is_not_due_a_moment_before_it() -> None:
+    due = at("2026-11-28 03:00")
+    state = ScheduleState(last=at("2026-11-27 12:00"))
+    for early_s in (0.001, 0.5, 0.999, 1.0, 1.5):
+        assert plan(NIGHTLY, state, due - early_s) == (None, False, due)
+        assert latest_until(NIGHTLY, due - early_s) == due - 86_400.0
+    assert latest_until(NIGHTLY, due) == latest_until(NIGHTLY, due + 0.5) == due
+
+
 def test_of_missed_times_the_latest_is_caught_up_or_none() -> None:
     state, now = ScheduleState(last=at("2026-11-24 03:00")), at("2026-11-27 12:00")
     assert plan(NIGHTLY, state, now)[:2] == (at("2026-11-27 03:00"), True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import floor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -154,8 +155,8 @@ def _found(spec: ScheduleSpec, moment: float, is_back: bool) -> float:
 def _cron(spec: ScheduleSpec, moment: float, is_back: bool = False) -> Any:
     from cronsim import CronSim, CronSimError
 
-    # Looking back, a time that is due now counts.
-    start = datetime.fromtimestamp(moment, UTC) + (timedelta(seconds=1) if is_back else timedelta())
+    # Looking back, a time that is due now counts, and one that is due within this second does not yet.
+    start = datetime.fromtimestamp(floor(moment) + 1 if is_back else moment, UTC)
     try:
         return CronSim(spec.cron, start.astimezone(zone_of(spec.timezone)), reverse=is_back)
     except CronSimError as error:
