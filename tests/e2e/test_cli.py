@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from narrowboat.core.controls import BreakerSpec, Controls, LimitSpec, RateSpec
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import NewJob
 from narrowboat.core.outcome import ErrorInfo
+from narrowboat.core.schedule import Schedule
 from narrowboat.core.states import State
 from narrowboat.testing.conformance.bench import Bench, failed, snoozed
 from tests.support.processes import WorkerProcess, is_alive, named_below, running_worker, wait_for
@@ -516,3 +518,63 @@ def test_queues_and_why_tell_what_holds_a_job(shell: Shell) -> None:
         said = shell.run("queues")
         assert "task shop.print paused: no paper" in said
         assert "smtp" not in said
+
+
+CLOCK = """
+from narrowboat import App
+
+app = App("clock")
+
+@app.task(schedule="{minute} * * * *", timezone="Europe/London")
+def tick() -> str:
+    return "tock"
+"""
+
+
+def test_a_schedule_is_paused_resumed_and_run_by_hand(shell: Shell) -> None:
+    minute = (time.localtime().tm_min + 30) % 60  # no time comes by itself while this runs
+    (shell.folder / "clock.py").write_text(CLOCK.format(minute=minute))
+    key = Schedule(f"{minute} * * * *", timezone="Europe/London").spec("clock.tick").key
+    with contextlib.closing(open_backend(shell.url)) as backend:
+        assert backend.fire(key, time.time() - 7 * 3600, None)  # so that there is one to make up for
+        backend.pause_schedule(key, True)
+
+        def worker() -> Any:
+            return running_worker("clock:app", shell.url, shell.folder, "-n", "1")
+
+        with worker():
+            wait_for("the missed time to pass", lambda: backend.schedules([key])[key].last > time.time() - 3700)
+            [shown] = shell.json("schedules")
+            assert (shown["name"], shown["is_paused"]) == ("clock.tick", True)
+            assert re.search(r"clock\.tick .* paused +At", shell.run("schedules", "clock.tick"))
+            assert shell.json("jobs") == [], "a paused schedule makes no job"
+            job_id = shell.run("schedules", "clock.tick", "--run").strip()
+            wait_for("it to run", lambda: shell.state(job_id) == "succeeded")
+            said = shell.run("schedules", "clock.tick")
+            assert re.search(rf"^{job_id}  succeeded  .* ago$", said, re.MULTILINE), said
+            assert shell.run("schedules", "clock.tick", "--resume") == "schedule clock.tick is resumed\n"
+            assert not shell.json("schedules")[0]["is_paused"]
+            assert shell.run("schedules", "clock.tick", "--pause") == "schedule clock.tick is paused\n"
+            assert "there are: clock.tick" in shell.run("schedules", "clock.tock", "--run", status=2)
+            assert "say one of" in shell.run("schedules", "clock.tick", "--run", "--pause", status=2)
+            assert [job["id"] for job in shell.json("jobs")] == [job_id]
+
+
+def test_a_retry_of_many_shows_how_far_it_is_apart_from_what_it_says(shell: Shell) -> None:
+    with contextlib.closing(open_backend(shell.url)) as backend, Bench(lambda: backend) as bench:
+        bench.now = time.time()
+        bench.add_many(201, "shop.add")
+        worker = bench.worker(tasks=("shop.add",))
+        worker.settle(*(failed(claim, to=State.DEAD, reason="ValueError: no") for claim in worker.claim(201)))
+    command = [sys.executable, "-m", "narrowboat.cli", "retry", "--dead", "--yes"]
+    with (shell.folder / "said").open("wb") as output:
+        terminal, side = pty.openpty()
+        done = subprocess.run(command, cwd=shell.folder, stdout=output, stderr=side, timeout=60)
+        os.close(side)
+    bar = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert done.returncode == 0
+    assert "100%" in bar
+    said = (shell.folder / "said").read_text()
+    assert "201 jobs of 201 queued again" in said and "%" not in said
+    assert {job["state"] for job in shell.json("jobs", "--limit", "300")} == {"queued"}

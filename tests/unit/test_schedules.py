@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from narrowboat import App, ConfigError, Limit, Schedule
+from narrowboat.app.timetable import Entry, clock_changes
 from narrowboat.backends.base import WorkerInfo
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.cli.schedules import command
@@ -99,6 +100,37 @@ def test_days_on_which_the_clocks_change_are_told() -> None:
     assert [f"{day:%Y-%m-%d}" for day, _ in days] == ["2027-03-28", "2027-10-31"]
     assert [[f"{time:%H:%M %Z}" for time in times] for _, times in days] == [["02:00 BST"], ["01:30 BST"]]
     assert unusual_days(NIGHTLY, at("2026-11-27 12:00")) == []
+
+
+@pytest.mark.parametrize(
+    ("cron", "sentences"),
+    [
+        (
+            "30 1 * * *",
+            [
+                "Sun 28 Mar 2027: the clocks go forward; it runs at 02:00 BST",
+                "Sun 31 Oct 2027: the clocks go back; it runs at 01:30 BST",
+            ],
+        ),
+        (
+            "0 3 * * MON-FRI",
+            [
+                "Sun 28 Mar 2027: the clocks go forward; it does not run that day",
+                "Sun 31 Oct 2027: the clocks go back; it does not run that day",
+            ],
+        ),
+        (
+            "0 * * * *",
+            [
+                "Sun 28 Mar 2027: the clocks go forward; it runs 23 times or more that day",
+                "Sun 31 Oct 2027: the clocks go back; it runs 25 times or more that day",
+            ],
+        ),
+    ],
+)
+def test_what_becomes_of_its_times_when_the_clocks_change_is_told_in_sentences(cron: str, sentences: list[str]) -> None:
+    entry = Entry(name="n", task="t.n", cron=cron, timezone=LONDON, words="", next=0.0, last=0.0, is_paused=False)
+    assert clock_changes(entry, at("2026-11-27 12:00")) == sentences
 
 
 def test_it_is_said_in_words() -> None:
