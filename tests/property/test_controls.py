@@ -6,7 +6,7 @@ Time is the test's. Workers take part in any order; some vanish with what they h
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ EPSILON = 1e-6
 
 
 class Act(NamedTuple):
-    """What one worker does, after a while: claims, ends some of what it holds, or vanishes."""
+    """What one worker does, after a while: claims, ends some of what it holds, vanishes, or rescues what is left."""
 
     after_s: float
     worker: int
@@ -44,7 +44,7 @@ acts = st.lists(
         st.integers(0, 2),
         st.integers(0, 6),
         st.integers(0, 4),
-        st.sampled_from(("succeed", "succeed", "fail", "trip", "trip", "crash", "release", "vanish")),
+        st.sampled_from(("succeed", "succeed", "fail", "trip", "trip", "crash", "release", "vanish", "rescue")),
     ),
     min_size=5,
     max_size=25,
@@ -73,8 +73,9 @@ def postgres(_: Path) -> Backend:
 class Story:
     """Three workers, and all that was claimed when."""
 
-    def __init__(self, bench: Bench, controls: Controls) -> None:
-        self.bench, self.controls = bench, controls
+    def __init__(self, bench: Bench, controls: Controls, offsets_s: Sequence[float]) -> None:
+        self.bench, self.controls, self.offsets_s = bench, controls, offsets_s
+        self.lost: dict[str, list[Claim]] = {}  # of workers that have vanished, until they are rescued
         self.workers = [self._new() for _ in range(3)]
         self.held: list[list[Claim]] = [[], [], []]
         self.claimed_at: list[float] = []
@@ -87,27 +88,47 @@ class Story:
         self.bench.later(act.after_s)
         for worker, held in zip(self.workers, self.held, strict=True):
             worker.extend(*held)
+        for lost in self.lost:  # its lease holds: nobody has noticed yet
+            self.bench.backend.extend(lost, 0, [], now=self.bench.now)
+        self.bench.now += self.offsets_s[act.worker]
+        try:
+            self._act(act)
+        finally:
+            self.bench.now -= self.offsets_s[act.worker]
+
+    def _act(self, act: Act) -> None:
         worker, held = self.workers[act.worker], self.held[act.worker]
         if act.how == "vanish":
+            self.lost[worker.id] = held
             self.workers[act.worker], self.held[act.worker] = self._new(), []
-            rescued = self.workers[act.worker].rescue(dead=[worker.id])
-            self.workers[act.worker].settle(*(crashed(claim) for claim in rescued))
+            return
+        if act.how == "rescue":
+            rescued = worker.rescue(dead=list(self.lost))
+            assert {claim.id for claim in rescued} == {claim.id for held in self.lost.values() for claim in held}
+            self.lost.clear()
+            worker.settle(*(crashed(claim) for claim in rescued))
             return
         ending, self.held[act.worker] = held[: act.ends], held[act.ends :]
         ends = [failed(claim, trips=True) if act.how == "trip" else ENDS[act.how](claim) for claim in ending]
         reply = worker.step(ends, wants=[worker.want(act.claims)] if act.claims else [])
         assert reply.refused == ()
         self.held[act.worker] += reply.claimed
-        self.claimed_at += [self.bench.now] * len(reply.claimed)
+        self.claimed_at += [self.bench.now - self.offsets_s[act.worker]] * len(reply.claimed)
 
     @property
     def running(self) -> int:
-        return sum(map(len, self.held))
+        return sum(map(len, self.held)) + sum(map(len, self.lost.values()))
 
 
-def told(make: Callable[[Path], Backend], folder: Path, controls: Controls, story: list[Act]) -> Story:
+def told(
+    make: Callable[[Path], Backend],
+    folder: Path,
+    controls: Controls,
+    story: list[Act],
+    offsets_s: Sequence[float] = (0.0, 0.0, 0.0),
+) -> Story:
     with Bench(lambda: make(folder)) as bench:
-        found = Story(bench, controls)
+        found = Story(bench, controls, offsets_s)
         for act in story:
             found.play(act)
             check(found)
@@ -124,13 +145,14 @@ def check(story: Story) -> None:
         times = story.claimed_at
         for first, start in enumerate(times):
             n = len(times) - first
-            assert n <= rate.burst + (times[-1] - start) / rate.interval_s + EPSILON, (n, start, times[-1])
+            while_s = times[-1] - start + max(story.offsets_s) - min(story.offsets_s)
+            assert n <= rate.burst + while_s / rate.interval_s + EPSILON, (n, start, times[-1])
     if breaker is not None:
         meter = story.bench.backend.meters([f"breaker:{breaker.key}"])[f"breaker:{breaker.key}"]
         if meter.until and meter.since < story.bench.now < meter.until:
             assert not meter.probe
         if meter.probe:
-            assert any(claim.id == meter.probe for held in story.held for claim in held)
+            assert any(claim.id == meter.probe for held in [*story.held, *story.lost.values()] for claim in held)
         assert len(meter.failures) < breaker.failures
 
 
@@ -142,16 +164,23 @@ LAWS = settings(
 
 @EACH
 @LAWS
-@given(story=acts, burst=st.integers(1, 4), interval_s=st.sampled_from((0.3, 1.0, 2.5)))
+@given(
+    story=acts,
+    burst=st.integers(1, 4),
+    interval_s=st.sampled_from((0.3, 1.0, 2.5)),
+    offsets_s=st.sampled_from(((0.0, 0.0, 0.0), (0.0, 0.4, -0.7), (5.0, 0.0, 0.0))),
+)
 def test_in_any_while_no_more_begin_than_the_rate_lets(
     make: Callable[[Path], Backend],
     tmp_path_factory: pytest.TempPathFactory,
     story: list[Act],
     burst: int,
     interval_s: float,
+    offsets_s: tuple[float, ...],
 ) -> None:
+    """Clocks that differ add what they differ by; those of Redis and PostgreSQL are the server's, and do not."""
     rate = RateSpec(key="r", interval_s=interval_s, burst=burst)
-    told(make, tmp_path_factory.getbasetemp(), Controls(rate=rate), story)
+    told(make, tmp_path_factory.getbasetemp(), Controls(rate=rate), story, offsets_s)
 
 
 @EACH
