@@ -73,7 +73,7 @@ class Executor:
         self.begun = 0  # jobs so far
         self.is_alone = False  # what it has is suspect: it gets nothing else
         self.kill_reason: str | None = None  # why this worker killed it
-        self.memory_at_birth = 0  # bytes, what it shares with its zygote included
+        self.memory_at_birth = 0  # bytes, what it shares with its zygote included; only where it is watched
         self.group: Group | None = None  # in which the kernel keeps its limits, those of its helpers included
         self.scratch = ""  # its folder, where the kernel gives it none
         self.has_hung_up = False

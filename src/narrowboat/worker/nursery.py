@@ -67,7 +67,7 @@ class Grower:
     def confine(self, pid: int) -> Group | None:
         """Keep it within the limits of its kind, as other executors are."""
         self._probes += 1
-        return confined(self._groups, pid, f"-probe-{self._probes}", PROBE_LIMITS, kernel.resident_bytes(pid))
+        return confined(self._groups, pid, f"-probe-{self._probes}", PROBE_LIMITS)
 
     def questions(self, pid: int, group: Group | None) -> Questions:
         """What it is to try."""
@@ -308,10 +308,12 @@ class Nursery:
             self._next = None
 
 
-def confined(groups: Groups, pid: int, name: str, limits: Limits, born: int) -> Group | None:
+def confined(groups: Groups, pid: int, name: str, limits: Limits) -> Group | None:
     """As Groups.confine, but what cannot be done is told, and the worker watches."""
+    if groups.hindrance:  # and what the process has need not be read
+        return None
     try:
-        return groups.confine(pid, name, limits, born)
+        return groups.confine(pid, name, limits, kernel.resident_bytes(pid))
     except OSError as error:
         log.error("executor %d is in no cgroup of its own: %s", pid, error)
         return None

@@ -317,8 +317,9 @@ class Pool:
             process.close()
             return
         executor.process = process
-        executor.memory_at_birth = kernel.resident_bytes(executor.pid)
         self._forks.confine(executor)
+        if executor.is_watched:
+            executor.memory_at_birth = kernel.resident_bytes(executor.pid)
         self._forks.watch(executor)
 
     def fork_failed(self, request: int) -> None:

@@ -409,7 +409,7 @@ class Worker:
         kind = executor.kind
         if not kind.reach.trusted:
             name = f"-{executor.request}"
-            executor.group = confined(self._groups, executor.pid, name, kind.limits, executor.memory_at_birth)
+            executor.group = confined(self._groups, executor.pid, name, kind.limits)
 
     def watch(self, executor: Executor) -> None:
         """Hear what an executor says, and when it dies."""
