@@ -6,7 +6,6 @@ have takes no time. Run in a process of its own, since a zygote cannot leave its
 
 from __future__ import annotations
 
-import faulthandler
 import functools
 import gc
 import json
@@ -31,14 +30,13 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMITS = Limits(memory=256 * 1024 * 1024)
 LAYERS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("session", ((os, "setsid"), (kernel, "call_me"))),
-    ("fault handler, for last words", ((faulthandler, "enable"), (faulthandler, "register"))),
     ("lifeline (where there is no pid namespace)", ((kernel, "die_with"),)),
     ("namespaces and scratch tmpfs", ((Walls, "_own_namespace"),)),
     ("limits", ((Walls, "_limit"),)),
     ("no dump, no capabilities", ((system, "set_dumpable"), (system, "drop_capabilities"))),
     ("Landlock", ((Walls, "_restrict"),)),
     ("seccomp", ((system, "filter_calls"),)),
-    ("descriptors", ((child, "silence"),)),
+    ("descriptors", ((child.Inherited, "silence"),)),
 )
 
 
@@ -114,24 +112,23 @@ def _measure(folder: str, lifeline: int, count: int) -> None:
     clock.watch()
     mould = Mould(clock)
     runs: list[dict[str, float]] = []
+    words = child.expect_last_words(walls.is_on)
     gc.collect()
     gc.freeze()
     for number in range(count):
         ours, theirs = wire.pair()
-        last_words = kernel.scratch("last-words")
         began = time.monotonic_ns()
         pid = os.fork()
         if pid == 0:
             forked_at = time.monotonic_ns()
             clock.spent_ns["fork"] = forked_at - began
-            own = [ours.fileno()]
-            child.main(mould, walls, theirs, last_words, lifeline, own, wire.Fork(number, LIMITS, 0, scratch, True))  # type: ignore[arg-type]
+            inherited = child.Inherited(*words, (ours.fileno(),))
+            child.main(mould, walls, theirs, lifeline, inherited, wire.Fork(number, LIMITS, 0, scratch, True))  # type: ignore[arg-type]
         told = json.loads(ours.recv(65536))
         os.waitpid(pid, 0)
         runs.append({**told["spent"], "whole": told["locked_at"] - began})
         for channel in (ours, theirs):
             channel.close()
-        os.close(last_words)
     found = {name: statistics.median(run[name] for run in runs) / 1000 for name in runs[0]}
     tenth = sorted(run["whole"] for run in runs)[len(runs) // 10] / 1000
     os.write(1, json.dumps({"layers": walls.layers.in_words(), "us": found, "tenth": tenth}).encode())
@@ -142,7 +139,11 @@ def run(count: int) -> tuple[str, dict[str, float], float]:
     """What the host has, in words; microseconds by layer (medians), "fork" and "whole" among them; those of the fastest
     tenth for the whole.
     """
-    command = [sys.executable, "-c", f"from benchmarks.layers import main; main({count})"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import narrowboat.executor.forking; from benchmarks.layers import main; main({count})",
+    ]
     environment = clean_environment() | MEMORY
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, timeout=300)
     found = json.loads(done.stdout.splitlines()[-1])

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from socket import SHUT_WR
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import kernel
 from ..core import context
@@ -21,7 +21,7 @@ from ..core.runnable import Runnable
 from ..core.task import TaskSpec
 from ..sandbox import probe
 from ..sandbox.walls import Walls
-from . import wire
+from . import forking, refusal, wire
 from .capture import LogHandler, Stream
 from .scratch import Scratch
 from .serial import SerialExecutor
@@ -70,32 +70,56 @@ class Mould:
             attempt.log(text)
 
 
+class Inherited(NamedTuple):
+    """Descriptors of the zygote, opened once for all of its executors.
+
+    null: /dev/null. last_words: where the fault handler writes; /dev/null, too, until it is an executor's own file.
+    others: those that executors are not to keep.
+    """
+
+    null: int
+    last_words: int
+    others: tuple[int, ...]
+
+    def silence(self, more: Iterable[int]) -> None:
+        """Make the others, and more of them, /dev/null."""
+        for number in (*self.others, *more):
+            os.dup2(self.null, number, inheritable=False)
+        os.close(self.null)
+
+
+def expect_last_words(is_locked: bool) -> tuple[int, int]:
+    """In the zygote, have the fault handler write down where an executor died. The first two of what it inherits.
+
+    is_locked: calls may end it (SIGSYS).
+    """
+    null, last_words = (os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) for _ in range(2))
+    faulthandler.enable(file=last_words)
+    if is_locked:
+        faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
+    return null, last_words
+
+
 def main(
-    mould: Mould, walls: Walls, channel: kernel.Channel, last_words: int, lifeline: int, inherited: Iterable[int],
-    fork: wire.Fork,
+    mould: Mould, walls: Walls, channel: kernel.Channel, lifeline: int, inherited: Inherited, fork: wire.Fork
 ) -> NoReturn:  # fmt: skip
     """Become an executor in a freshly forked process; ends when the worker closes the channel.
 
-    inherited: descriptors of the zygote. Whatever goes wrong on the way ends the process before it has seen a job.
+    Whatever goes wrong on the way ends the process before it has seen a job.
     """
     status = 1
     try:
         os.setsid()
         kernel.call_me("nb-executor")
         kernel.interrupt_nobody()
-        faulthandler.enable(file=last_words)
         if not walls.has_root:  # else it dies with the first process of its namespace
             walls.show_itself()
             kernel.die_with(lifeline)
         has_helpers = bool(walls.reach.programs)
         if has_helpers:
             kernel.adopt_orphans()
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if walls.is_on:
-            faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
         folder = walls.lock_in(fork.limits, fork.scratch)
-        silence([*inherited, *walls.descriptors], null)
-        os.close(null)
+        inherited.silence(walls.descriptors)
         if folder and not walls.reach.trusted:
             os.chdir(folder)
         if fork.is_probe:
@@ -105,22 +129,21 @@ def main(
         if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
             sys.modules["numpy"].random.seed()
         gc.enable()
+        if walls.can_fork:
+            forking.as_usual()
         scratch = Scratch(folder)
-        scratch.be_home()
+        if not walls.has_root:
+            scratch.be_home()
+        if walls.is_on:
+            refusal.watch()
         mould.cast(fork, scratch, has_helpers).serve(channel)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone
     except BaseException:  # noqa: BLE001  (the last words of this process, whatever they are)
-        os.write(last_words, traceback.format_exc().encode()[-8000:])
+        os.write(inherited.last_words, traceback.format_exc().encode()[-8000:])
     finally:
         os._exit(status)
-
-
-def silence(numbers: Iterable[int], null: int) -> None:
-    """Make these descriptors `null`, which is /dev/null."""
-    for number in numbers:
-        os.dup2(null, number, inheritable=False)
 
 
 def silence_descriptors(keep: set[int]) -> None:

@@ -18,6 +18,7 @@ from ..core.needs import Reach
 REFUSED = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.ENOSYS}
 _NETWORK = {"socket.connect", "socket.sendto", "socket.bind", "socket.getaddrinfo", "socket.__new__"}
 _PROGRAMS = {"subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.spawn"}
+_WATCHED = {*_NETWORK, *_PROGRAMS, "sqlite3.connect"}
 _CHAIN = 20  # of exceptions that one was raised from
 
 _seen: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=16)
@@ -28,13 +29,12 @@ def watch() -> None:
     """From now on, note what could be refused. For good: audit hooks cannot be removed."""
     global _is_watching
     _is_watching = True
-    watched = {*_NETWORK, *_PROGRAMS, "sqlite3.connect"}
+    sys.addaudithook(_note)
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in watched:
-            _seen.append((event, args[1:] if event.startswith("socket.") and event != "socket.getaddrinfo" else args))
 
-    sys.addaudithook(hook)
+def _note(event: str, args: tuple[Any, ...]) -> None:
+    if event in _WATCHED:
+        _seen.append((event, args[1:] if event.startswith("socket.") and event != "socket.getaddrinfo" else args))
 
 
 def forget() -> None:

@@ -15,20 +15,19 @@ CHUNK = 1024 * 1024
 
 
 class Scratch:
-    """One executor's. path: empty where it has none of its own."""
+    """One executor's. path: empty where it has none of its own. What is in it by now stays."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._clean = 0
+        self._clean = os.stat(path).st_mtime_ns if path else 0
 
     def be_home(self) -> None:
-        """Make it the place for temporary files of this process. What is in it by now stays."""
+        """Make it the place for temporary files of this process and of its forks."""
         if self.path:
             os.environ["TMPDIR"] = os.environ["HOME"] = self.path
             known: Any = sys.modules.get("tempfile")
             if known is not None:
                 known.tempdir = None
-            self._clean = os.stat(self.path).st_mtime_ns
 
     def put(self, token: int, descriptors: Sequence[int], refs: Sequence[FileRef]) -> dict[str, Path]:
         """Copies of an attempt's files, read-only: their places by key. Raises OSError when they do not fit.

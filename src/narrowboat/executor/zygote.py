@@ -9,7 +9,7 @@ import contextlib
 import gc
 import json
 import os
-import selectors
+import select
 import signal
 import sys
 import traceback
@@ -19,9 +19,14 @@ from typing import NoReturn
 from .. import kernel
 from ..core.needs import Reach
 from ..core.runnable import RunnableApp
+from ..sandbox.root import SCRATCH
 from ..sandbox.walls import Order, Walls
-from . import child, refusal, wire
+from . import child, forking, wire
 from .importing import ImportProblem, import_app, leftovers, watch_environment
+from .scratch import Scratch
+
+# What signal.signal is around, which makes enums of all that goes in and out.
+_set_signal = getattr(signal.signal, "__wrapped__", signal.signal)
 
 
 def main() -> None:
@@ -43,6 +48,8 @@ def main() -> None:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
     _introduce(app, control, leftovers({0, 1, 2, control.fileno(), setup["lifeline"]}))
+    if not forking.is_single():  # which the worker has been warned of
+        forking.as_usual()
     walls = Walls(Reach(), Order(is_on=False))
     zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"], walls)
     gc.collect()
@@ -65,29 +72,31 @@ class Zygote:
         self._executors: set[int] = set()
         self._branches: set[int] = set()
         self._is_released = False
+        own = (control.fileno(), self._wake, self._waker)
+        self._inherited = child.Inherited(*child.expect_last_words(walls.is_on), own)
 
     def serve(self) -> None:
         """Until the worker closes the control socket, and, where nobody adopts them, all executors have ended."""
         signal.signal(signal.SIGCHLD, _only_wake)
         signal.set_wakeup_fd(self._waker)
-        with selectors.DefaultSelector() as selector:
-            self._own = [self._control.fileno(), self._wake, self._waker, selector.fileno()]
-            selector.register(self._control.fileno(), selectors.EVENT_READ)
-            selector.register(self._wake, selectors.EVENT_READ)
-            if not kernel.DIES_BY_SIGNAL:
-                selector.register(self._lifeline, selectors.EVENT_READ)
-            while not self._is_released or (self._has_children and not kernel.ADOPTS_ORPHANS):
-                ready = {key.fd for key, _ in selector.select()}
-                if self._lifeline in ready:
-                    self._kill_all()
-                    return
-                if self._wake in ready:
-                    os.read(self._wake, 4096)
+        control, wake = self._control.fileno(), self._wake
+        poll = select.poll()  # not a selector: all that is touched for a fork is copied, here and there
+        if not kernel.DIES_BY_SIGNAL:
+            poll.register(self._lifeline, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        while not self._is_released or (self._has_children and not kernel.ADOPTS_ORPHANS):
+            for ready, _ in poll.poll():
+                if ready == wake:
+                    os.read(wake, 4096)
                     self._reap()
-                if not self._is_released and self._control.fileno() in ready:
+                elif ready == control:
                     self._obey()
                     if self._is_released:
-                        selector.unregister(self._control.fileno())
+                        poll.unregister(control)
+                else:
+                    self._kill_all()
+                    return
 
     @property
     def _has_children(self) -> bool:
@@ -114,13 +123,15 @@ class Zygote:
             pid = -1
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _set_signal(signal.SIGCHLD, signal.SIG_DFL)
             if isinstance(request, wire.Branch):
                 self._control.close()
                 branch(self._mould, kernel.Channel(fileno=descriptors[0]), self._lifeline, request)
             channel, last_words = descriptors
+            os.dup2(last_words, self._inherited.last_words, inheritable=False)
+            os.close(last_words)
             child.main(
-                self._mould, self._walls, kernel.Channel(fileno=channel), last_words, self._lifeline, self._own, request
+                self._mould, self._walls, kernel.Channel(fileno=channel), self._lifeline, self._inherited, request
             )
         for descriptor in descriptors:
             os.close(descriptor)
@@ -164,8 +175,8 @@ def branch(mould: child.Mould, control: kernel.Channel, lifeline: int, request: 
         except Exception as error:  # noqa: BLE001  (told to the worker, which decides)
             _send(control, wire.BranchFailed(f"{type(error).__name__}: {error}"[:2000]))
             os._exit(0)
-        if walls.is_on:
-            refusal.watch()  # here, once; what this process does itself is forgotten when an attempt begins
+        if walls.has_root:
+            Scratch(SCRATCH).be_home()  # each executor has one there
         gc.freeze()
         _send(control, wire.Branched(walls.layers))
         Zygote(mould, control, lifeline, walls).serve()

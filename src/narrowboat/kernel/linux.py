@@ -37,6 +37,9 @@ class Channel(socket.socket):
         b""  # where messages come in: as large as the largest, and no page of it used before its time
     )
 
+    def __init__(self, fileno: int) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno)  # else the kernel is asked for each of these
+
     def recv(self, limit: int, flags: int = 0) -> bytes:
         """One message, by one thread at a time. socket's own takes memory for `limit` bytes each time."""
         if len(self._room) < limit:
@@ -111,8 +114,10 @@ def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
     pid = found.si_pid
     if pid in spare:
         return pid, None
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
     _, status = os.waitpid(pid, 0)
     return pid, os.waitstatus_to_exitcode(status)
 

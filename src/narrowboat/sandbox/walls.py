@@ -86,6 +86,11 @@ class Walls:
         self._program = b""
         self._uid, self._gid = os.getuid(), os.getgid()
 
+    @property
+    def can_fork(self) -> bool:
+        """Whether an executor behind them may start processes."""
+        return not self._program or bool(self.reach.programs)
+
     def raise_up(self, lifeline: int) -> None:
         """Make all ready that executors share. Raises FileNotFoundError for needs that are not there, OSError."""
         self._memory = _Memory(*kernel.memory_now())

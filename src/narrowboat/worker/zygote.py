@@ -27,7 +27,13 @@ MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "33554432",
 }
 _PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
-_START = f"import sys; sys.path.append({_PACKAGE_HOME!r}); from narrowboat.executor.zygote import main; main()"
+_START = f"""
+import sys
+sys.path.append({_PACKAGE_HOME!r})
+import narrowboat.executor.forking
+from narrowboat.executor.zygote import main
+main()
+"""
 
 
 class Control:
