@@ -40,8 +40,8 @@ def test_two_minutes_away_from_all_make_no_job_run_twice(fleet: Fleet) -> None:
             record = job.wait("60s").record
             assert (record.state, record.attempts, record.history) == (State.SUCCEEDED, 1, ())
             assert len(fleet.said(job)) == 1
-        wait_for("the exclusive one to run again", lambda: len(fleet.said(alone)) == 2, 20)
-        before, after = fleet.said(alone)
+        wait_for("the exclusive one to run on", lambda: len(fleet.said(alone)[-1]) > 150 and len(fleet.said(alone)) > 1)
+        before, after = fleet.said(alone)  # not more than these
         assert before[-1] < after[0], "it was stopped before its lease ended"
         assert alone.refresh().record.crashes == alone.record.errors == 0
         alone.cancel()

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from narrowboat import ConfigError, kernel
-from narrowboat.backends.base import Retention, Step, Wakeup, WorkerInfo
+from narrowboat.backends.base import Retention, Step, StepReply, Wakeup, Want, WorkerInfo
 from narrowboat.backends.memory import MemoryBackend
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core import codec
@@ -36,7 +36,7 @@ from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import BATCH, Ledger
 from narrowboat.worker.link import Link
-from narrowboat.worker.mail import Mailbox
+from narrowboat.worker.mail import Mailbox, Stepped
 from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
 from narrowboat.worker.pool import Pool
 from narrowboat.worker.secrets import Secrets
@@ -524,5 +524,11 @@ def test_exclusive_jobs_are_not_asked_for_while_the_lease_is_not_sure() -> None:
 
     assert asked(now) == {"t", "alone"}
     assert asked(now + 40) == asked(now + 50) == {"t"}, "an outage has outlasted the lease"
+    exchange._sure_until = now - 1
+    old = Step(worker=info.id, seq=1, wants=(Want("default", frozenset({"alone"}), 1),))
+    late = Claim(id="alone:1", task="alone", queue="default", token=1, args=b"{}")
+    exchange.stepped(Stepped(old, StepReply(claimed=(late,)), {}))
+    assert not exchange._pool.in_hand(), "asked for before the outage, and come before the lease was renewed"
+    assert exchange._ledger.unsettled.keys() == {1}, "it goes back"
     exchange._holds_from(now + 50)
     assert asked(now + 51) == {"t", "alone"}

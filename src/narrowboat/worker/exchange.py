@@ -145,11 +145,16 @@ class Exchange:
             self._is_hungry = reply.more
         now = time.monotonic()
         claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
-        self._pool.take([held for held in claimed if not self._refuse(held)])
+        self._pool.take([held for held in claimed if not self._refuse(held, now)])
         self._cancel(reply.cancelled)
 
-    def _refuse(self, held: Held) -> bool:
-        """Give up a job that shows a message which cannot be read."""
+    def _refuse(self, held: Held, now: float) -> bool:
+        """Give up a job that shows a message which cannot be read; give back an exclusive one for which a step asked
+        that was on its way through an outage, before the lease is renewed.
+        """
+        if held.spec.is_exclusive and now >= self._sure_until:
+            self._ledger.ended(held, Released("the lease of its worker is not renewed yet"))
+            return True
         reason = refusal(held.claim.args)
         if reason is None:
             return False
