@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION narrowboat.stats(
     p_now double precision, OUT counts json, OUT oldest json, OUT unknown json, OUT workers text[], OUT gates json
 )
 LANGUAGE plpgsql STABLE
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     at double precision := narrowboat.clock(p_now);
@@ -43,9 +43,9 @@ BEGIN
     FROM (SELECT queue, min(queued_at) AS since FROM first GROUP BY queue) AS f;
     SELECT json_agg(json_build_array(queue, task)) INTO unknown FROM (
         SELECT DISTINCT lane.queue, lane.task FROM narrowboat.lane
+        CROSS JOIN LATERAL (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id LIMIT 1) AS waiting
         WHERE lane.task <> ALL (known)
           AND (lane.rank IS NOT NULL OR EXISTS (SELECT FROM narrowboat.opening WHERE opening.lane = lane.id))
-          AND EXISTS (SELECT FROM narrowboat.queued WHERE queued.lane = lane.id)
         ORDER BY lane.queue, lane.task) AS u;
     workers := ARRAY(SELECT info FROM narrowboat.worker WHERE lease_until >= at);
     SELECT json_agg(json_build_array(scope, kind, reason, until, since) ORDER BY scope) INTO gates
