@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,13 +9,10 @@ import pytest
 
 from . import table
 from .attacks import ATTACKS
-from .ground import EXECUTOR_USER, USER, everyones_python, ground_for, run_attacks
+from .ground import EXECUTOR_USER, USER, ground_for, run_attacks
+from .marks import NEEDS_PYTHON, TAKES_TURNS
 
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root and somebody else in turn"),
-    pytest.mark.skipif(not everyones_python(), reason="needs an interpreter of this version that every user can run"),
-]
+pytestmark = [*TAKES_TURNS, NEEDS_PYTHON]
 NAMES = [name for group in ATTACKS.values() for name in group]
 
 # What an ordinary user cannot do anyway, or this kernel does not let even root do: no claim is made of these.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,10 @@ from narrowboat import App
 from narrowboat.core.job import Job
 from tests.support.processes import WorkerProcess, running_worker
 
-from .ground import USER, everyones_python
 from .hosts import machine
+from .marks import NEEDS_PYTHON, PLACES, TAKES_TURNS
 
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root and somebody else in turn"),
-    pytest.mark.skipif(not everyones_python(), reason="needs an interpreter of this version that every user can run"),
-]
+pytestmark = [*TAKES_TURNS, NEEDS_PYTHON]
 SHOP = """
 import os, socket
 from pathlib import Path
@@ -83,8 +78,8 @@ class Quay(NamedTuple):
 
 @pytest.fixture(
     scope="module",
-    params=[(False, 0), (False, USER), (True, 0), (True, USER)],
-    ids=["here, as root", "here, as a user", "in a container, as root", "in a container, as a user"],
+    params=PLACES.values(),
+    ids=PLACES.keys(),
 )
 def quay(request: pytest.FixtureRequest) -> Iterator[Quay]:
     restricted, user = request.param

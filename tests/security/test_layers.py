@@ -29,14 +29,12 @@ from tests.support.processes import running_worker, wait_for
 
 from .alone import become, outcome
 from .attacks import ATTACKS
-from .ground import EXECUTOR_USER, MB, USER, everyones_python, ground_for, run_attacks
+from .ground import EXECUTOR_USER, MB, USER, ground_for, run_attacks
 from .hosts import machine
+from .marks import NEEDS_PYTHON, TAKES_TURNS
 from .test_attacks import BEYOND_A_USER
 
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root and somebody else in turn"),
-]
+pytestmark = TAKES_TURNS
 NAMES = [name for group in ATTACKS.values() for name in group]
 
 # What each is for. It may stop more than that; what else stops these is off.
@@ -81,23 +79,20 @@ def refused(only: list[str], user: int) -> set[str]:
     return {name for name, text in results.items() if not text or text.startswith("killed")}
 
 
-needs_python = pytest.mark.skipif(not everyones_python(), reason="needs an interpreter that every user can run")
-
-
-@needs_python
+@NEEDS_PYTHON
 @pytest.mark.parametrize("user", [0, USER], ids=["root", "user"])
 def test_without_any_layer_everything_works(user: int) -> None:
     assert refused([], user) <= (BEYOND_A_USER if user else set())
 
 
-@needs_python
+@NEEDS_PYTHON
 @pytest.mark.parametrize("user", [0, USER], ids=["root", "user"])
 @pytest.mark.parametrize("layer", STOPS)
 def test_a_layer_alone_stops_what_it_is_for(layer: str, user: int) -> None:
     assert STOPS[layer] - refused([layer], user) == set()
 
 
-@needs_python
+@NEEDS_PYTHON
 def test_a_user_of_its_own_keeps_executors_of_root_from_the_worker() -> None:
     assert refused(["user"], 0) >= {
         "open_the_memory_of_the_worker", "read_the_environment_of_the_worker", "signal_the_worker", "trace_the_worker",
@@ -445,7 +440,7 @@ def wait(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "restricted", [False, pytest.param(True, marks=needs_python)], ids=["namespaces", "no namespaces"]
+    "restricted", [False, pytest.param(True, marks=NEEDS_PYTHON)], ids=["namespaces", "no namespaces"]
 )
 def test_the_kernel_says_so_of_an_executor(restricted: bool) -> None:
     with (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +15,10 @@ from narrowboat.core.job import Job
 from narrowboat.sandbox.findings import PROPERTIES
 from tests.support.processes import running_worker
 
-from .ground import USER, everyones_python
 from .hosts import Machine, machine
+from .marks import NEEDS_PYTHON, PLACES, TAKES_TURNS
 
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root and somebody else in turn"),
-    pytest.mark.skipif(not everyones_python(), reason="needs an interpreter of this version that every user can run"),
-]
+pytestmark = [*TAKES_TURNS, NEEDS_PYTHON]
 
 SHOP = """
 import os, socket
@@ -75,8 +70,8 @@ class Place(NamedTuple):
 
 @pytest.fixture(
     scope="module",
-    params=[(False, 0), (False, USER), (True, 0), (True, USER)],
-    ids=["here, as root", "here, as a user", "in a container, as root", "in a container, as a user"],
+    params=PLACES.values(),
+    ids=PLACES.keys(),
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     is_restricted, user = request.param
