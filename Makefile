@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-ALL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+ALL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench bench-peers docs pictures security clean
@@ -28,7 +28,7 @@ bench-peers: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 security: $(VENV)/.test
-	@$(BIN)/python -m tests.security.table
+	@$(BIN)/python -m tests.security.table $(ARGS)
 
 docs: $(VENV)/.test
 	@$(BIN)/python -m docs.generate

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the databases go; default: a temporary folder")
     parser.add_argument("--jobs", type=int, default=40_000)
     parser.add_argument("--async-jobs", type=int, default=10_000)
-    parser.add_argument("--idle", type=float, default=30.0, help="seconds to watch an idle worker for")
+    parser.add_argument("--idle", type=float, default=30.0, help="for rest and redis: seconds to watch a worker")
     sizes = {"type": int, "nargs": "+", "default": depth.SIZES}
     parser.add_argument("--sizes", metavar="JOBS", help="for depth: so many are waiting, growing", **sizes)
     backends = {"choices": tuple(depth.FRESH), "nargs": "+", "default": tuple(depth.FRESH)}
@@ -56,7 +56,7 @@ def main() -> None:
             _rest(folder, options.idle)
         if "redis" in options.only:
             print(f"\non Redis, {options.jobs:,} jobs a round, medians of {on_redis.ROUNDS} rounds")
-            complete = on_redis.compare(folder, options.jobs, _row) and complete
+            complete = on_redis.compare(folder, options.jobs, options.idle, _row) and complete
         if "postgres" in options.only:
             print(f"\non PostgreSQL, {options.jobs:,} jobs a round, medians of {on_postgres.ROUNDS} rounds")
             complete = on_postgres.compare(folder, options.jobs, _row) and complete

@@ -113,6 +113,7 @@ def table(backend: Backend, sizes: Sequence[int], row: Row) -> bool:
     """Print a line for each verb with a column for each size, growing one store. True if all was as it should be."""
     found: list[Figures] = []
     there = 0
+    fill(backend, 10, ["depth.rare"])  # these wait on
     for size in sizes:
         last = fill(backend, size - there, ["depth.task"])
         there = size
@@ -137,6 +138,7 @@ def verbs(backend: Backend, ids: Sequence[str]) -> Figures:
         "jobs of a state and task": timed(
             lambda: backend.find(Filter(states=frozenset({State.SUCCEEDED}), task="depth.task"), limit=50)
         ),
+        "jobs of a rare task": timed(lambda: backend.find(Filter(task="depth.rare"), limit=50)),
         "why, of the last in line": timed(lambda: why(backend, ids[-1])),
         "cancel one": timed(lambda: backend.cancel([next(newest)])),
         "purge one that has ended": timed(lambda: backend.purge(Retention(keep_s=0.0), limit=1)),

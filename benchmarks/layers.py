@@ -1,70 +1,49 @@
 """What each layer of the lock-down costs a fresh executor, timed inside real ones: `executor.child.main` itself runs.
 
-Each timed function is one layer, in the order in which an executor goes through them; a layer that this host does not
-have takes no time. Run in a process of its own, since a zygote cannot leave its walls.
+What is timed are the steps of `executor.child.start`, each under the name of its layer. Run in a process of its own,
+since a zygote cannot leave its walls.
 """
 
 from __future__ import annotations
 
-import functools
 import gc
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from narrowboat import kernel
 from narrowboat.core.needs import Limits, Reach
 from narrowboat.executor import child, wire
-from narrowboat.sandbox import system
-from narrowboat.sandbox.walls import Order, Walls
+from narrowboat.sandbox.walls import Order, Step, Walls
 from narrowboat.worker.zygote import MEMORY, clean_environment
+
+from . import measure
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = Limits(memory=256 * 1024 * 1024)
-LAYERS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
-    ("session", ((os, "setsid"), (kernel, "call_me"))),
-    ("lifeline (where there is no pid namespace)", ((kernel, "die_with"),)),
-    ("namespaces and scratch tmpfs", ((Walls, "_own_namespace"),)),
-    ("limits", ((Walls, "_limit"),)),
-    ("no dump, no capabilities", ((system, "set_dumpable"), (system, "drop_capabilities"))),
-    ("Landlock", ((Walls, "_restrict"),)),
-    ("seccomp", ((system, "filter_calls"),)),
-    ("descriptors", ((child.Inherited, "silence"),)),
-)
 
 
 class Clock:
-    """Adds up, by layer, the time between entering and leaving its functions."""
+    """Adds up, by layer, the time that its steps take."""
 
     def __init__(self) -> None:
-        self.spent_ns: dict[str, int] = dict.fromkeys((name for name, _ in LAYERS), 0)
-        self._inside = False
+        self.spent_ns: dict[str, int] = {}
 
-    def watch(self) -> None:
-        """Put a clock around each of them, for good."""
-        for name, functions in LAYERS:
-            for owner, function in functions:
-                setattr(owner, function, self._timed(name, getattr(owner, function)))
+    def watch(self, steps: Sequence[Step]) -> list[Step]:
+        """The same steps, timed."""
+        self.spent_ns = {"fork": 0} | {layer: 0 for layer, _ in steps}
+        return [(layer, self._timed(layer, step)) for layer, step in steps]
 
-    def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def timed(*args: Any, **keywords: Any) -> Any:
-            if self._inside:  # part of a layer that is being timed
-                return function(*args, **keywords)
-            self._inside = True
+    def _timed(self, layer: str, step: Callable[[], object]) -> Callable[[], object]:
+        def timed() -> None:
             began = time.monotonic_ns()
-            try:
-                return function(*args, **keywords)
-            finally:
-                self.spent_ns[name] += time.monotonic_ns() - began
-                self._inside = False
+            step()
+            self.spent_ns[layer] += time.monotonic_ns() - began
 
         return timed
 
@@ -91,6 +70,9 @@ def main(count: int) -> None:
 
     child.Mould(sandbox_app.app.runnables(), sandbox_app.app.hooks)  # warms up what executors share
     sys.stdout = sys.__stdout__
+    gc.collect()
+    gc.freeze()
+    kernel.take_large_pages()
     with tempfile.TemporaryDirectory(prefix="narrowboat-layers-") as folder:
         lifeline, held = os.pipe()
         pid = os.fork()
@@ -109,40 +91,42 @@ def _measure(folder: str, lifeline: int, count: int) -> None:
     scratch = "" if os.geteuid() == 0 else folder
     walls.raise_up(lifeline)
     clock = Clock()
-    clock.watch()
     mould = Mould(clock)
     runs: list[dict[str, float]] = []
-    words = child.expect_last_words(walls.is_on)
+    inherited = child.inheritance(walls.is_on, ())
+    steps, serve = child.start(mould, walls, lifeline, inherited, wire.Fork(0, LIMITS, 0, scratch, True))  # type: ignore[arg-type]
+    steps = clock.watch(steps)
     gc.collect()
     gc.freeze()
-    for number in range(count):
+    for _ in range(count):
         ours, theirs = wire.pair()
+        inherited.take(theirs.fileno(), inherited.null)
         began = time.monotonic_ns()
         pid = os.fork()
         if pid == 0:
             forked_at = time.monotonic_ns()
             clock.spent_ns["fork"] = forked_at - began
-            inherited = child.Inherited(*words, (ours.fileno(),))
-            child.main(mould, walls, theirs, lifeline, inherited, wire.Fork(number, LIMITS, 0, scratch, True))  # type: ignore[arg-type]
+            child.main(steps, serve, inherited.last_words)
+        inherited.let_go()
         told = json.loads(ours.recv(65536))
         os.waitpid(pid, 0)
         runs.append({**told["spent"], "whole": told["locked_at"] - began})
         for channel in (ours, theirs):
             channel.close()
-    found = {name: statistics.median(run[name] for run in runs) / 1000 for name in runs[0]}
-    tenth = sorted(run["whole"] for run in runs)[len(runs) // 10] / 1000
+    found, tenth = measure.medians_and_tenths_us(runs)
     os.write(1, json.dumps({"layers": walls.layers.in_words(), "us": found, "tenth": tenth}).encode())
     os._exit(0)
 
 
-def run(count: int) -> tuple[str, dict[str, float], float]:
-    """What the host has, in words; microseconds by layer (medians), "fork" and "whole" among them; those of the fastest
-    tenth for the whole.
+def run(count: int) -> tuple[str, dict[str, float], dict[str, float]]:
+    """What the host has, in words; microseconds by layer, "fork" and "whole" among them: medians, and what the fastest
+    tenth took at most, which is nearer to what the layer costs where the machine does something else, too.
     """
     command = [
         sys.executable,
         "-c",
-        f"import narrowboat.executor.forking; from benchmarks.layers import main; main({count})",
+        "from narrowboat.executor import pages; gathered = pages.gather(); import narrowboat.executor.forking\n"
+        f"from benchmarks.layers import main; main({count})",
     ]
     environment = clean_environment() | MEMORY
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, timeout=300)

@@ -8,6 +8,7 @@ import socket
 import statistics
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,12 @@ class Redis(NamedTuple):
         lines = self.ask("INFO", "memory").splitlines()
         info = dict(line.split(":", 1) for line in lines if ":" in line)
         return int(info["used_memory"]) - int(info["mem_clients_normal"])
+
+    def calls(self) -> Counter[str]:
+        """How often each command was called so far, by clients and by scripts."""
+        lines = self.ask("INFO", "commandstats").splitlines()
+        stats = (line.removeprefix("cmdstat_").split(":calls=") for line in lines if ":calls=" in line)
+        return Counter({name: int(rest.partition(",")[0]) for name, rest in stats})
 
     def length(self, key: str) -> int:
         """Of a list."""

@@ -146,8 +146,10 @@ class Services(contextlib.ExitStack):
 
     @functools.cached_property
     def rabbitmq(self) -> RabbitServer:
-        """A node."""
-        return self._stopped_by(RabbitServer(), RabbitServer.remove)
+        """A node, which writes to the same disk as the stores."""
+        folder = self._folder / "rabbitmq"
+        folder.mkdir()
+        return self._stopped_by(RabbitServer(folder=folder), RabbitServer.remove)
 
     @functools.cached_property
     def gearman(self) -> GearmanServer:

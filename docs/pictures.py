@@ -233,6 +233,8 @@ def _show(picture: Picture, folder: Path) -> str:
                     other = Terminal(folder, env)
                     until_taken.callback(other.close)
                     other.type(f"narrowboat worker {app}", "drains for")
+        for word in picture.words:  # a program beside another may say it a moment later
+            terminal.see(word.replace(SHOWN_AT, str(folder)), 0)
         return terminal.screen()
 
 

@@ -71,8 +71,10 @@ class Terminal:
             ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
             if not ready:
                 raise AssertionError(f"waited {PATIENCE_S:g} s in vain for {what}:\n{self._text(0)}")
-            with contextlib.suppress(OSError):
+            try:
                 self._read += os.read(self._master, 65536)
+            except OSError:
+                raise AssertionError(f"the shell ended before {what}:\n{self._text(0)}") from None
 
     def close(self) -> None:
         """Ctrl-C for what runs, then the end of the shell; both are waited for."""

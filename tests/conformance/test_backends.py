@@ -125,10 +125,10 @@ def test_a_memory_store_can_be_used_after_a_fork_while_its_lock_was_held() -> No
     is_over = threading.Event()
     holder = threading.Thread(target=hold)
     holder.start()
-    assert is_waiting.wait(5)
+    assert is_waiting.wait(30)
     child = os.fork()
     if child == 0:
-        signal.alarm(5)  # a deadlock is a failure, not a hang
+        signal.alarm(60)  # a deadlock is a failure, not a hang
         backend.enqueue([NewJob(id="t:1", task="t")])
         os._exit(0 if backend.get(["t:1"])[0] is not None else 1)
     is_over.set()

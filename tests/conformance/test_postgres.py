@@ -147,7 +147,7 @@ def test_two_schemas_in_one_database_know_nothing_of_each_other(server: Postgres
 
 def test_many_that_start_at_once_make_one_schema(place: str) -> None:
     with ThreadPoolExecutor(8) as threads:
-        backends = list(threads.map(lambda _: open_backend(place), range(8)))
+        backends = list(threads.map(lambda _: open_backend(f"{place}&timeout=30"), range(8)))
     assert backends[0].enqueue([new()])[0].created
     assert len(backends[7].find(Filter()).jobs) == 1
     for backend in backends:
@@ -240,6 +240,24 @@ def test_a_schema_of_version_1_keeps_its_jobs_and_whom_it_was_granted_to(server:
         connection.execute("DROP ROLE shop")
 
 
+def test_a_migration_gives_way_to_whoever_has_what_it_wants_and_wants_what_it_has(
+    server: PostgresServer, place: str
+) -> None:
+    queries = Queries(Address.of(place).schema)
+    running = f"{queries.schema}.running"
+    with server.connect() as connection:
+        connection.execute(f"{queries.named('begin')}{queries.migration(1)}".encode())
+        connection.execute(f"INSERT INTO {queries.schema}.schema_version VALUES (1, 1)".encode())
+        waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+        with ThreadPoolExecutor(1) as threads:
+            with server.connect() as program, program.transaction():
+                program.execute(f"LOCK TABLE {running} IN ROW EXCLUSIVE MODE".encode())
+                migrating = threads.submit(Migration(place).run)
+                wait_for("it to wait", lambda: connection.execute(waits, [running]).fetchone())
+                program.execute(f"LOCK TABLE {queries.schema}.lane IN ROW EXCLUSIVE MODE".encode())
+            assert migrating.result(30) == (1, schema.VERSION)
+
+
 def test_the_command_migrates_and_prints(place: str) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -283,7 +301,34 @@ def test_a_hint_wakes_a_worker_of_another_process_at_once_and_not_again_and_agai
         began = time.monotonic()
         other.enqueue([new()])
         assert sleeping.result(10).work
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4  # it looks by itself after 5 s
+
+
+def test_the_server_tells_of_one_job_itself_once_it_is_written(
+    server: PostgresServer, place: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = opened("&listen=no")
+    tells: list[object] = []
+    monkeypatch.setattr(backend, "_tell", tells.append)
+    schema = Address.of(place).schema
+    with server.connect() as listening, server.connect() as other:
+        listening.execute(f"LISTEN {schema}".encode())
+        backend.enqueue([new()])
+        backend.enqueue([new()])  # its lane has work already
+        other.execute(f"NOTIFY {schema}, 'that is all'".encode())  # what was told is heard in its order
+        heard = list(listening.notifies(timeout=30, stop_after=2))
+        assert [one.payload for one in heard] == ["queue:default", "that is all"]
+        assert listening.execute(f"SELECT count(*) FROM {schema}.queued".encode()).fetchone() == (2,)
+    assert tells == []
+
+
+def test_one_job_is_written_once_though_nobody_may_be_told(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = opened("&listen=no")
+    monkeypatch.setattr(backend, "_hints", Limiter(60))
+    job = new()
+    assert [one.created for one in (*backend.enqueue([job]), *backend.enqueue([job]))] == [True, False]
+    assert backend.enqueue([new()])[0].created
+    assert len(backend.find(Filter()).jobs) == 2
 
 
 def test_a_hint_that_was_held_back_after_another_is_made_up_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +348,7 @@ def test_a_hint_that_was_held_back_after_another_is_made_up_for(opened: Open, mo
         wait_for("it to look in vain", lambda: not waiting._waits._seen["w", True].look.has_work)
         other.enqueue([new()])  # too soon after the first to be said
         assert sleeping.result(30).work
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4  # it looks by itself after 5 s
 
 
 def test_without_hints_a_worker_looks_by_itself(opened: Open) -> None:
@@ -312,7 +357,7 @@ def test_without_hints_a_worker_looks_by_itself(opened: Open) -> None:
     with ThreadPoolExecutor(1) as threads:
         sleeping = threads.submit(lambda: waiting.wait("w", [want], 20))
         other.enqueue([new()])
-        assert sleeping.result(5).work
+        assert sleeping.result(15).work
 
 
 def test_a_long_transaction_that_enqueues_blocks_nobody_and_is_not_overlooked(
@@ -332,7 +377,7 @@ def test_a_long_transaction_that_enqueues_blocks_nobody_and_is_not_overlooked(
         for seq in (2, 3):
             backend.enqueue([new()])
             assert len(backend.step(Step(worker="w", seq=seq, wants=(want,))).claimed) == 1
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4  # after which who waits for a lock gives up
         long.commit()
     [late] = backend.step(Step(worker="w", seq=4, wants=(want,))).claimed
     assert (late.id, first.id != late.id) == ("t.a:long", True)
@@ -347,7 +392,7 @@ def test_a_fork_leaves_the_connections_of_its_parent_alone(opened: Open) -> None
     mine, theirs = new(), new()
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # a deadlock is a failure, not a hang
+        signal.alarm(60)  # a deadlock is a failure, not a hang
         try:
             backend.enqueue([theirs])
             is_well = backend.wait("w", [want], 5).work
@@ -433,9 +478,10 @@ def test_a_transaction_that_stays_open_is_named(
     monkeypatch.setattr(health, "LONG_S", 0.0)
     with psycopg.connect(server.url, application_name="report") as long:
         long.execute("SELECT pg_current_xact_id()")
-        [doubt] = [doubt for doubt in backend.doubts() if "VACUUM" in doubt]
-        assert f"process {long.info.backend_pid} of postgres, report" in doubt
-        assert "report" in setup_of(backend)["oldest transaction"][0]
+        named = f"process {long.info.backend_pid} of postgres, report"
+        # The server itself may just be at work on an older one.
+        wait_for("a doubt", lambda: any(named in doubt for doubt in backend.doubts() if "VACUUM" in doubt))
+        wait_for("it to be shown", lambda: named in setup_of(backend)["oldest transaction"][0])
     wait_for("it to be over", lambda: not any("report" in doubt for doubt in backend.doubts()))
 
 

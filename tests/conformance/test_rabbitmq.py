@@ -90,7 +90,7 @@ def put(transport: Transport, channel: str, *bodies: bytes) -> None:
     transport.publish([Notice(channel, f"shop.send:{n}", body) for n, body in enumerate(bodies)])
 
 
-def take(transport: Transport, channel: str, most: int = 10, timeout_s: float = 10.0) -> list[Delivery]:
+def take(transport: Transport, channel: str, most: int = 10, timeout_s: float = 30.0) -> list[Delivery]:
     return transport.receive("w", [channel], most, timeout_s)
 
 
@@ -146,13 +146,13 @@ def test_a_queue_that_is_deleted_is_made_anew_for_who_publishes_and_for_who_rece
     put(publishing, "queue:default", b"1")
     receiving.accept(take(receiving, "queue:default"))
     found: list[Delivery] = []
-    sleeping = threading.Thread(target=lambda: found.extend(take(receiving, "queue:default")))
+    sleeping = threading.Thread(target=lambda: found.extend(take(receiving, "queue:default", timeout_s=120.0)))
     sleeping.start()
     wait_for("a consumer", lambda: port.open().depths(["queue:default"])["queue:default"].consumers)
     port.server.asked(f"queues/%2F/{port.queue('queue:default')}", "DELETE")
     wait_for("the queue to be made anew", lambda: port.open().depths(["queue:default"]))
     put(publishing, "queue:default", b"2")
-    sleeping.join(10)
+    sleeping.join(30)
     assert [delivery.body for delivery in found] == [b"2"]
     receiving.close()  # its consumer comes back to the queue, too, and would be given what another waits for
     port.server.asked(f"queues/%2F/{port.queue('queue:default')}", "DELETE")
@@ -169,7 +169,7 @@ def test_who_takes_one_leaves_the_others_to_others(port: Port) -> None:
     held = take(busy, "queue:default", most=1)
     found: set[bytes] = set()
     began = time.monotonic()
-    while len(found) < 49 and time.monotonic() - began < 5:
+    while len(found) < 49 and time.monotonic() - began < 30:
         deliveries = take(idle, "queue:default", most=50, timeout_s=1)
         idle.accept(deliveries)
         found |= {delivery.body for delivery in deliveries}
@@ -183,7 +183,7 @@ def test_who_asked_for_many_and_came_for_few_gives_the_rest_back_soon(port: Port
     put(other, "queue:default", *(b"%d" % n for n in range(30)))  # while it is still subscribed
     found: set[bytes] = set()
     began = time.monotonic()
-    while len(found) < 30 and time.monotonic() - began < 5:
+    while len(found) < 30 and time.monotonic() - began < 30:
         deliveries = take(other, "queue:default", most=30, timeout_s=1)
         other.accept(deliveries)
         found |= {delivery.body for delivery in deliveries}
@@ -200,7 +200,7 @@ def test_many_can_be_held_at_once(port: Port) -> None:
     transport.close()
     again: set[bytes] = set()
     heir = port.open()
-    while len(again) < 20 and (deliveries := take(heir, "queue:default", most=40, timeout_s=5)):
+    while len(again) < 20 and (deliveries := take(heir, "queue:default", most=40)):
         again |= {delivery.body for delivery in deliveries}
     assert again == {delivery.body for delivery in held[1::2]}
 
@@ -208,19 +208,25 @@ def test_many_can_be_held_at_once(port: Port) -> None:
 def test_publishing_starts_no_thread_and_a_process_has_two_connections(port: Port) -> None:
     name = f"process-of-{port.prefix}"
     port.server.user(name, configure=".*", write=".*", read=".*")
-    transport, threads = port.open(f"amqp://{name}:secret@{port.server.place}"), threading.active_count()
+    transport = port.open(f"amqp://{name}:secret@{port.server.place}")
+    before = set(threading.enumerate())  # of which some may be about to end
+
+    def threads() -> int:
+        return len(set(threading.enumerate()) - before)
 
     def connections() -> int:
         return port.server.ctl("list_connections", "user").split().count(name)
 
     put(transport, "queue:default", b"1")
-    assert (threading.active_count(), connections()) == (threads, 1)
+    wait_for("one connection", lambda: connections() == 1)
+    assert threads() == 0
     for channel in ("queue:default", "queue:other"):
         take(transport, channel, timeout_s=0.1)
         put(transport, channel, b"2")
-    assert (threading.active_count(), connections()) == (threads + 1, 2)
+    wait_for("two connections", lambda: connections() == 2)
+    assert threads() == 1
     transport.close()
-    assert threading.active_count() == threads
+    wait_for("the thread to end", lambda: threads() == 0)
     wait_for("the connections to end", lambda: connections() == 0)
 
 
@@ -362,7 +368,7 @@ def test_who_may_not_come_in_is_told_why_at_once(port: Port, login: str, vhost: 
         began = time.monotonic()
         with pytest.raises(ConfigError, match=said) as raised:
             attempt()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4.0  # what may pass is tried again for 5 s
         assert "wrong" not in str(raised.value)
     transport.close()
 
@@ -374,11 +380,11 @@ def test_over_tls_messages_go_to_a_server_that_can_show_who_it_is_only(port: Por
     put(transport, "queue:default", body)
     assert [delivery.body for delivery in take(transport, "queue:default")] == [body]
     doubtful = port.open(place, f"&ssl_ca_certs={known.stranger}")
-    began = time.monotonic()
     for attempt in (lambda: put(doubtful, "queue:default", b"1"), lambda: take(doubtful, "queue:default")):
+        began = time.monotonic()
         with pytest.raises(ConfigError, match=r"certificate verify failed|CERTIFICATE_VERIFY_FAILED"):
             attempt()
-    assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4.0  # what may pass is tried again for 5 s
 
 
 @pytest.mark.parametrize(

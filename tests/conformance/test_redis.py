@@ -211,7 +211,7 @@ def test_a_child_process_has_connections_of_its_own(backend: Backend) -> None:
     add(backend, "t:0")  # there is an idle connection now
     child = os.fork()
     if child == 0:
-        signal.alarm(10)
+        signal.alarm(60)
         for n in range(50):
             add(backend, f"t:child-{n}")
         os._exit(0)

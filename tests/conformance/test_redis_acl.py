@@ -98,7 +98,7 @@ def test_a_worker_does_all_that_workers_do(port: Port) -> None:
     [second] = worker.step(Step(worker="w", seq=2, settled=(end,), wants=(WANT,))).claimed
     worker.extend("w", 2, [ClaimRef(second.id, second.token)])
     assert not worker.wait("w", [WANT], 0.1).work
-    worker.rescue("w")
+    worker.rescue("w", [])
     worker.workers()
     worker.leave("w")
     assert worker.purge(Retention(dead_max=0)) == 1
@@ -182,7 +182,7 @@ forged = Settlement(id="t.a:1", token=3, to=State.SUCCEEDED, outcome="succeeded"
 VERBS: dict[str, Callable[[Backend], object]] = {
     "publish": lambda backend: backend.publish(WorkerInfo(id="x", host="h", pid=1), MANIFEST),
     "extend": lambda backend: backend.extend("w", 1, []),
-    "rescue": lambda backend: backend.rescue("w", dead=["other"]),
+    "rescue": lambda backend: backend.rescue("w", ["other"]),
     "leave": lambda backend: backend.leave("w"),
     "purge": lambda backend: backend.purge(Retention(keep_max=0, dead_max=0)),
     "shut": lambda backend: backend.shut(Gate(scope="queue:default")),

@@ -134,17 +134,23 @@ class Through(BackendConformance):
     test_a_cancel_through_one_handle_wakes_the_worker_on_another = None
 
     @pytest.fixture(autouse=True)
-    def _services(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _services(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(relay, "LOOK_S", 60.0)
         monkeypatch.setattr(relay, "CANCELS_S", 60.0)
         for name, value in aws_server.ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
         self._folder, self._numbers = tmp_path, count()
         self._urls: dict[str, str] = {}
+        yield
+        for url in self._urls:
+            self.clear(url)
 
     def place(self) -> str:
         """The URL of channels that are not there yet."""
         raise NotImplementedError
+
+    def clear(self, url: str) -> None:
+        """There is no more use for these channels."""
 
     def make_backend(self) -> Backend:
         url, store = self.place(), self.make_store()
@@ -172,6 +178,9 @@ class ThroughGearman(Through):
 class ThroughRabbitMQ(Through):
     def place(self) -> str:
         return shared_rabbitmq().apart()
+
+    def clear(self, url: str) -> None:
+        shared_rabbitmq().clear(url)
 
 
 class ThroughSQS(Through):

@@ -52,7 +52,7 @@ class Account:
         now_enforce = urllib.request.Request(
             f"{server.url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}, method="POST"
         )
-        urllib.request.urlopen(now_enforce, timeout=5).close()
+        urllib.request.urlopen(now_enforce, timeout=30).close()
 
     def as_(self, role: str, patch: pytest.MonkeyPatch) -> SqsTransport:
         """A transport with the keys of a role."""
@@ -83,7 +83,7 @@ def account() -> Iterator[Account]:
 def test_a_worker_makes_queues_and_does_all_that_workers_do(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = account.as_("worker", monkeypatch)
     worker.publish([Notice("queue:images", "a:1", b"1"), Notice("queue:images", "a:2", b"2")])
-    deliveries = [*worker.receive("w", ["queue:images"], 1, 5.0), *worker.receive("w", ["queue:images"], 1, 5.0)]
+    deliveries = [*worker.receive("w", ["queue:images"], 1, 20.0), *worker.receive("w", ["queue:images"], 1, 20.0)]
     worker.accept(deliveries[:1])
     worker.give_back(deliveries[1:])
     assert worker.depths(["queue:images"])["queue:images"].waiting == 1
@@ -98,7 +98,7 @@ def test_a_web_process_publishes_and_looks_and_receives_nothing(
     web.publish([Notice("queue:images", "a:2", b"2")])
     assert "queue:images" in web.depths(["queue:images"])
     with pytest.raises(ConfigError, match="they lack the action sqs:ReceiveMessage"):
-        web.receive("w", ["queue:images"], 1, 5.0)
+        web.receive("w", ["queue:images"], 1, 20.0)
     with pytest.raises(ConfigError, match=r"no queue shop-queue-new, .*sqs:CreateQueue.*start a worker that may"):
         web.publish([Notice("queue:new", "a:1", b"1")])
     assert web.doubts()[0].startswith("these credentials may not list queues")
@@ -110,7 +110,7 @@ def test_a_sender_sends_and_does_nothing_else(account: Account, monkeypatch: pyt
     sender = account.as_("sender", monkeypatch)
     sender.publish([Notice("task:shop.send", "a:2", b"2")])
     refused: dict[str, Callable[[], object]] = {
-        "ReceiveMessage": lambda: sender.receive("w", ["task:shop.send"], 1, 5.0),
+        "ReceiveMessage": lambda: sender.receive("w", ["task:shop.send"], 1, 20.0),
         "GetQueueAttributes": lambda: sender.depths(["task:shop.send"]),
     }
     for action, attempt in refused.items():

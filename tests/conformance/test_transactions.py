@@ -271,7 +271,7 @@ def test_an_idle_worker_hears_of_the_job_when_it_is_committed(at: tuple[Place, C
         caller.commit()
         sleeper.join(40)
         assert woken
-        assert woken[0] - began < 2.0
+        assert woken[0] - began < 4.0  # in PostgreSQL it looks by itself after 5 s
 
 
 @pytest.mark.parametrize("kind", ASYNC_POSTGRES, ids=lambda kind: kind.__name__)
@@ -395,7 +395,7 @@ def test_two_transactions_with_the_first_jobs_of_a_task_do_not_wait_for_one_anot
     postgres.receipt(one.given)
     postgres.receipt(two.given)
     postgres.receipt(None)  # without a transaction
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 4.0  # after which who waits for a lock gives up
     for caller in (two, one):
         caller.commit()
         caller.close()
@@ -439,7 +439,7 @@ def test_a_worker_hears_also_where_its_lane_was_not_empty_when_the_job_was_enque
         caller.commit()
         sleeper.join(40)
         assert woken
-        assert woken[0] - began < 2.0
+        assert woken[0] - began < 4.0  # in PostgreSQL it looks by itself after 5 s
         assert [claim.id for claim in _claimed(other, want, 2)] == [job.id]
         caller.close()
 

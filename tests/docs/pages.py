@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.support.processes import ROOT, wait_for
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

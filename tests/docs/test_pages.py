@@ -35,9 +35,9 @@ def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("")
     url = f"sqlite:///{tmp_path / 'narrowboat.db'}"
     with running_worker("shop:app", url, tmp_path, "-n", "1"):
-        done = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        done = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("Hello, Ada!Hello, Ada!\n", "")
-    subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=30)
+    subprocess.run([sys.executable, "test.py"], cwd=tmp_path, check=True, timeout=120)
 
 
 SERVERS = {"redis.md": ("redis-server", "redis-cli"), "postgresql.md": ("psql",), "sqs.md": ("curl",)}

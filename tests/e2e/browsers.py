@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Generator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+expect.set_options(timeout=60_000)  # ms: a page may have to wait for a busy machine; what comes earlier costs nothing
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from examples.studio.demo import free_port, is_up, programs
 from examples.studio.samples import samples
 from tests.support.processes import ROOT, running_worker, wait_for
 
 from .browsers import launched
-from .studio_pages import start
+from .studio_pages import start, web_server
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def web_of(folder: Path, database: str) -> Generator[tuple[str, str]]:
     """A web server of the studio with a database of its own: its address, and the database's URL."""
-    url, port = f"sqlite:///{folder / database}.db", free_port()
-    web = start(folder, database, programs(port)["web"], url)
-    try:
-        wait_for("the web server", lambda: is_up(port))
-        yield f"http://127.0.0.1:{port}", url
-    finally:
-        web.send_signal(signal.SIGTERM)
-        web.wait(10)
+    url = f"sqlite:///{folder / database}.db"
+    with web_server(folder, database, url) as (_, address):
+        yield address, url
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +70,7 @@ def mail_server(folder: Path) -> Generator[None]:
         yield
     finally:
         mail.send_signal(signal.SIGTERM)
-        assert mail.wait(10) == 0
+        assert mail.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

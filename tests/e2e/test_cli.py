@@ -7,11 +7,12 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Shell:
     def run(self, *words: str, status: int = 0) -> str:
         """What a command prints (both streams). Fails when it ends otherwise than with `status`."""
         command = [sys.executable, "-m", "narrowboat.cli", *words]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
@@ -101,17 +102,26 @@ def served(shell: Shell) -> Generator[WorkerProcess]:
         yield worker
 
 
+def processor_time(call: Callable[[], object]) -> float:
+    """What the processes use that a call starts and awaits, in seconds, the best of 5; unlike the clock's, it does not
+    grow with what else the machine does."""
+    times: list[float] = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        call()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(times)
+
+
 def test_help_lists_every_command_and_is_quick(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     said = shell.run("--help")
     assert all(f"  {name} " in said for name in COMMANDS)
-    times: list[float] = []
-    for _ in range(5):
-        began = time.perf_counter()
-        shell.run("--help")
-        times.append(time.perf_counter() - began)
+    used = processor_time(lambda: shell.run("--help"))
+    least = processor_time(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
     with capsys.disabled():
-        print(f"\nnarrowboat --help: {min(times) * 1000:.0f} ms (best of 5)")
-    assert min(times) < 0.3  # aimed at: 0.15
+        print(f"\nnarrowboat --help: {used * 1000:.0f} ms of processor time, Python alone {least * 1000:.0f} ms")
+    assert used < max(0.3, 15 * least), "aimed at: 0.15 s; a slow processor is slow with Python alone, too"
 
 
 def test_help_loads_no_command_and_no_backend() -> None:
@@ -175,6 +185,7 @@ def test_a_failed_job_is_shown_with_its_attempts_and_cannot_steer_the_terminal(
     assert said.count("ValueError") >= 3
     assert "attempt 2 failed" in said
     assert "| WARNING shop: about to fail" in said
+    wait_for("the worker to say so", lambda: "is dead after attempt 2" in served.output())
     for text in (said, shell.run("jobs"), shell.run("why", job_id), served.output()):
         assert "\x1b" not in text
         assert "\\x1b[31mred" in text
@@ -272,7 +283,9 @@ def test_bash_completes_commands_options_and_tasks(shell: Shell, served: WorkerP
 
 def test_dev_runs_worker_and_web_together_and_shows_both(shell: Shell) -> None:
     log = shell.folder / "dev.log"
-    web = f"{sys.executable} -u -c \"import os, time; print('web uses', os.environ['NARROWBOAT_URL']); time.sleep(60)\""
+    web = (
+        f"{sys.executable} -u -c \"import os, time; print('web uses', os.environ['NARROWBOAT_URL']); time.sleep(300)\""
+    )
     with log.open("wb") as output:
         dev = subprocess.Popen(
             [sys.executable, "-m", "narrowboat.cli", "dev", "shop:app", "--web", web],
@@ -346,7 +359,7 @@ def test_why_always_has_an_answer(shell: Shell) -> None:
         behind = shell.enqueue("shop.slow", "path=go")
         assert "it waits in line: it is next of its task" in shell.run("why", behind)
         assert "it is running" in shell.run("why", running[0])
-        assert "first quarter" in shell.run("job", running[0])
+        wait_for("its progress", lambda: "first quarter" in shell.run("job", running[0]))
         (shell.folder / "go").touch()
         wait_for("the last to end", lambda: shell.state(behind) == "succeeded")
 
@@ -569,7 +582,7 @@ def test_a_retry_of_many_shows_how_far_it_is_apart_from_what_it_says(shell: Shel
     command = [sys.executable, "-m", "narrowboat.cli", "retry", "--dead", "--yes"]
     with (shell.folder / "said").open("wb") as output:
         terminal, side = pty.openpty()
-        done = subprocess.run(command, cwd=shell.folder, stdout=output, stderr=side, timeout=60)
+        done = subprocess.run(command, cwd=shell.folder, stdout=output, stderr=side, timeout=120)
         os.close(side)
     bar = os.read(terminal, 10_000).decode()
     os.close(terminal)

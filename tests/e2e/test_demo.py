@@ -68,7 +68,7 @@ def test_the_demo_comes_right(folder: Path, tmp_path: Path, monkeypatch: pytest.
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "all came back right" in done.stdout

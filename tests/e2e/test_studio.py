@@ -25,19 +25,25 @@ from tests.support.processes import ROOT, wait_for
 from .studio_pages import assert_accessible, send
 
 SEEN = """
-window.seen = [];
-addEventListener("job-changed", ({ detail: job }) => job.progress && seen.push(job.progress.done));
+window.seen = {};
+addEventListener("job-changed", ({ detail: job }) => job.progress && (seen[job.id] ??= []).push(job.progress.done));
 """
 
 
-def test_a_photo_becomes_four_pictures_while_one_watches(studio: str, page: Page, photo: Path) -> None:
+def test_a_photo_becomes_four_pictures_while_one_watches(studio: str, page: Page, photo: Path, tmp_path: Path) -> None:
     page.add_init_script(SEEN)
-    send(page, studio, photo)
+    others = [tmp_path / f"other-{number}.jpg" for number in range(3)]
+    for other in others:
+        other.write_bytes(photo.read_bytes())
+    send(page, studio, photo, *others)
     card = page.get_by_role("listitem").filter(has_text=photo.name)
     expect(card.get_by_role("progressbar")).to_be_visible()
-    expect(card).to_contain_text(re.compile(r"Ready [\d.]+ s after"), timeout=30_000)
-    seen = page.evaluate("seen")
-    assert seen == sorted(seen) and len(set(seen)) >= 3, "the progress moved, and only forwards"
+    expect(card).to_contain_text(re.compile(r"Ready [\d.]+ s after"))
+    expect(page.locator("#list > [data-state=succeeded]")).to_have_count(4)
+    seen = page.evaluate("seen").values()
+    assert all(steps == sorted(steps) for steps in seen), "the progress moved only forwards"
+    # A page is told the latest only: while a busy machine lets the web server wait, a whole photo may be done.
+    assert any(len(set(steps)) >= 3 for steps in seen), "the progress moved"
     expect(card.get_by_role("img")).to_have_count(4)
     for picture in card.get_by_role("img").all():
         picture.scroll_into_view_if_needed()
@@ -62,13 +68,13 @@ def test_it_works_without_javascript(studio: str, browser: Browser, photo: Path)
     page = context.new_page()
     send(page, studio, photo)
     expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
-    expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Done", exact=True)).to_be_visible()
     expect(page.get_by_role("img", name="1600.webp")).to_be_visible()
-    assert page.get_by_role("img").count() == 4
+    expect(page.get_by_role("img")).to_have_count(4)
     page.get_by_role("link", name="Back").click()
     page.get_by_role("button", name="Make the invoice").click()
     expect(page.get_by_role("heading", name="Your invoice")).to_be_visible()
-    expect(page.get_by_role("link", name=re.compile("invoice-.*pdf"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("link", name=re.compile("invoice-.*pdf"))).to_be_visible()
     context.close()
 
 
@@ -83,7 +89,7 @@ def test_an_order_becomes_an_accessible_pdf(studio: str, folder: Path, page: Pag
     page.get_by_role("button", name="Make the invoice").click()
     card = page.get_by_role("listitem").filter(has_text="Invoice for Grace #strong[Hopper]")
     link = card.get_by_role("link", name=re.compile(r"Invoice \d{4}"))
-    expect(link).to_be_visible(timeout=20_000)
+    expect(link).to_be_visible()
     expect(card).to_contain_text(re.compile(r"PDF, \d+ KB"))
     answer = page.request.get(f"{studio}{link.get_attribute('href')}")
     assert answer.headers["content-type"] == "application/pdf"
@@ -117,8 +123,8 @@ def test_a_newsletter_fills_the_inbox_with_a_letter_for_each_reader(studio: str,
     fill(page, Subject="Low water", Readers="25")
     page.get_by_role("button", name="Send it to a practice inbox").click()
     card = page.get_by_role("listitem").filter(has_text="Newsletter: Low water")
-    expect(card).to_contain_text("25 letters are on their way", timeout=20_000)
-    expect(page.get_by_role("heading", name="The practice inbox: 25 letters")).to_be_visible(timeout=20_000)
+    expect(card).to_contain_text("25 letters are on their way")
+    expect(page.get_by_role("heading", name="The practice inbox: 25 letters")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="@example.com")).to_have_count(5)
     assert_accessible(page)
     letters = [json.loads(line) for line in (folder / "studio-data/inbox.jsonl").read_text().splitlines()]
@@ -140,8 +146,8 @@ def test_letters_wait_for_a_mail_server_that_is_away(
     wait_for("two letters to be tried in vain", lambda: [letter.errors > 0 for letter in page_of()] == [True, True])
     request.getfixturevalue("mail_server")
     inbox = folder / "studio-data/inbox.jsonl"
-    wait_for("the letters", lambda: len(inbox.read_text().splitlines()) == 2, 60)
-    assert all(app.get(letter.id).wait("20s").state is State.SUCCEEDED for letter in page_of())
+    wait_for("the letters", lambda: len(inbox.read_text().splitlines()) == 2, 120)
+    assert all(app.get(letter.id).wait("60s").state is State.SUCCEEDED for letter in page_of())
     app.close()
 
 
@@ -157,7 +163,7 @@ def test_a_switch_takes_the_mail_server_down_and_no_letter_loses_an_attempt(
     page.get_by_label("Subject").fill("While it is down")
     page.get_by_label("Readers").fill("60")
     page.get_by_role("button", name="Send it to a practice inbox").click()
-    expect(words).to_contain_text("the breaker is open", timeout=20_000)
+    expect(words).to_contain_text("the breaker is open")
     expect(words).to_contain_text("none loses an attempt")
     assert_accessible(page)
     page.get_by_role("button", name="Bring it back").click()
@@ -167,13 +173,15 @@ def test_a_switch_takes_the_mail_server_down_and_no_letter_loses_an_attempt(
         letters = [json.loads(line) for line in inbox.read_text().splitlines()]
         return [letter["to"][0] for letter in letters if letter["subject"] == "While it is down"]
 
-    wait_for("every letter", lambda: len(arrived()) == 60, 60)
+    wait_for("every letter", lambda: len(arrived()) == 60, 120)
     assert len(set(arrived())) == 60
-    expect(words).to_have_text("The mail server is up.", timeout=20_000)
+    expect(words).to_have_text("The mail server is up.")
     with contextlib.closing(open_backend(f"sqlite:///{folder / 'studio.db'}")) as backend:
-        found = backend.find(Filter(task="examples.studio.letters.letter"), limit=60).jobs
+        letters = Filter(task="examples.studio.letters.letter")
+        find = lambda: backend.find(letters, limit=60).jobs  # noqa: E731
+        wait_for("their jobs to end", lambda: {job.state for job in find()} == {"succeeded"})
+        found = find()
     assert sum(job.errors for job in found) <= 2 * 5, "more attempts were spent than it took to see that it is down"
-    assert {job.state for job in found} == {"succeeded"}
 
 
 @pytest.mark.usefixtures("mail_server")
@@ -213,7 +221,7 @@ def test_an_attack_is_held_back_and_the_page_says_why(studio: str, page: Page) -
     page.get_by_label("What it tries").select_option("Ask the cloud for its passwords")
     page.get_by_role("button", name="Attack").click()
     card = page.get_by_role("listitem").filter(has_text="Ask the cloud for its passwords")
-    expect(card).to_contain_text("held back", timeout=20_000)
+    expect(card).to_contain_text("held back")
     expect(card).to_contain_text("tried to connect to 169.254.169.254:80")
     expect(card.get_by_role("status")).to_contain_text("tried to connect")
     assert_accessible(page)
@@ -226,7 +234,7 @@ def test_imagemagick_draws_a_photo(studio: str, page: Page, photo: Path) -> None
     page.get_by_label("Choose one or more photos").set_input_files(str(photo))
     page.get_by_role("button", name="Draw with charcoal").click()
     card = page.get_by_role("listitem").filter(has_text=photo.name)
-    expect(card.get_by_role("img", name="Charcoal")).to_be_visible(timeout=30_000)
+    expect(card.get_by_role("img", name="Charcoal")).to_be_visible()
     assert_accessible(page)
 
 
@@ -261,8 +269,8 @@ def test_a_damaged_photo_and_a_pixel_bomb_end_with_a_kind_sentence(
     Image.new("1", (12_000, 12_000)).save(data, "PNG")
     bomb.write_bytes(data.getvalue())
     send(page, studio, damaged, bomb)
-    expect(page.get_by_role("listitem").filter(has_text="damaged.jpg")).to_contain_text("damaged", timeout=30_000)
-    expect(page.get_by_role("listitem").filter(has_text="bomb.png")).to_contain_text("60 megapixels", timeout=30_000)
+    expect(page.get_by_role("listitem").filter(has_text="damaged.jpg")).to_contain_text("damaged")
+    expect(page.get_by_role("listitem").filter(has_text="bomb.png")).to_contain_text("60 megapixels")
     assert_accessible(page)
 
 
@@ -288,7 +296,7 @@ def test_the_demo_ends_with_zero_when_every_sample_came_back_right() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={name: value for name, value in os.environ.items() if name != "NARROWBOAT_URL"} | {"ONCE": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -38,6 +38,23 @@ def load(ledger: str, seconds: float) -> int:
     return 1
 
 
+@app.task(retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
+def load_until(ledger: str, path: str) -> int:
+    """As `load`; it ends when there is such a file, or one with the number of the attempt at the end of its name."""
+    note(ledger, "begin")
+    while not (os.path.exists(path) or os.path.exists(f"{path}{current_job().attempt}")):
+        time.sleep(0.005)
+    note(ledger, "end")
+    return 1
+
+
+@app.task(untrusted=True, retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
+def load_once(ledger: str) -> int:
+    """As `load`, in an executor of its own: what is claimed ahead waits in the worker."""
+    note(ledger, "begin")
+    return 1
+
+
 @app.task
 def nothing() -> None:
     """Does nothing."""
@@ -46,6 +63,16 @@ def nothing() -> None:
 @app.task(timeout=1, retry=Retry(attempts=1), needs=HERE)
 def spin_in_c(marker: str) -> None:
     """Blocks every signal and never returns from C, holding the interpreter."""
+    _spin(marker)
+
+
+@app.task(retry=Retry(attempts=1), needs=HERE)
+def spin_for_long(marker: str) -> None:
+    """The same, and its timeout is far away."""
+    _spin(marker)
+
+
+def _spin(marker: str) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
     Path(marker).write_text(str(os.getpid()))
     collections.deque(itertools.repeat(0), maxlen=0)
@@ -207,7 +234,7 @@ async def stand_still() -> None:
     collections.deque(itertools.repeat(0), maxlen=0)
 
 
-@app.task(concurrency=50, timeout=1, retry=Retry(attempts=2, delay=0.01))
+@app.task(concurrency=50, timeout=4, retry=Retry(attempts=2, delay=0.01))
 async def brief(seconds: float) -> str:
     """Takes little time, if the loop turns."""
     await asyncio.sleep(seconds)
@@ -328,13 +355,13 @@ def guard_alone(ledger: str, seconds: float) -> int:
 
 @app.task(retry=Retry(attempts=50, crashes=50, delay=0.01), needs=HERE)
 def guard(ledger: str, seconds: float) -> int:
-    """Says every 20 ms that it is there: with the job's id, its fence, and the time."""
+    """Says every 20 ms that it is there: with the job's id, its fence, and the time. A file may end it sooner."""
     return _guard(ledger, seconds)
 
 
 def _guard(ledger: str, seconds: float) -> int:
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and not os.path.exists(f"{ledger}.enough"):
         note(ledger, f"{time.monotonic():.3f}")
         time.sleep(0.02)
     return 1

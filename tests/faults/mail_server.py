@@ -22,6 +22,6 @@ class Postbox:
 
 
 if __name__ == "__main__":
-    Controller(Postbox(sys.argv[2]), hostname="127.0.0.1", port=int(sys.argv[1])).start()
+    Controller(Postbox(sys.argv[2]), hostname="127.0.0.1", port=int(sys.argv[1]), ready_timeout=60).start()
     while True:
         time.sleep(3600)

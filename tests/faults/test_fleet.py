@@ -16,7 +16,7 @@ from narrowboat.backends.urls import open_backend
 from narrowboat.core.ids import new_job_id
 from narrowboat.core.job import NewJob
 from narrowboat.core.task import Manifest, TaskSpec
-from narrowboat.worker.heartbeat import Heartbeat
+from narrowboat.worker.heartbeat import FEW, Heartbeat
 from narrowboat.worker.link import Link
 from narrowboat.worker.listener import Listener
 from narrowboat.worker.mail import Extend, Heard, Listen, Mailbox
@@ -25,7 +25,7 @@ from tests.support.processes import wait_for
 
 WORKERS = 100
 MOST_A_SECOND = 20
-SECONDS = 15
+SECONDS = 20  # a whole number of the times that each of its questions comes again after
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,11 @@ class IdleWorker:
         self.backend.close()
         for service in (self.listener, self.heartbeat):
             service.requests.put(None)
+
+    def join(self) -> None:
         for thread in (self.listener, self.heartbeat, self._thread):
             thread.join(20)
+            assert not thread.is_alive()
 
 
 def queries_in(server: PostgresServer, seconds: float) -> int:
@@ -94,12 +97,15 @@ def test_a_hundred_idle_workers_make_few_queries_and_work_is_found_soon(
     server: PostgresServer, listen: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"{server.url}&schema=fleet_{listen}&listen={listen}"
-    with ExitStack() as stack:
+    with ExitStack() as last, ExitStack() as stack:
         workers: list[IdleWorker] = []
         for number in range(WORKERS):
             workers.append(IdleWorker(number, url))
-            stack.callback(workers[-1].close)
-        time.sleep(12)  # until every one has seen how many there are, and renewed its lease
+            stack.callback(workers[-1].close)  # all of them, before one is waited for
+            last.callback(workers[-1].join)
+        time.sleep(12)  # until every one has renewed its lease
+        seen = lambda worker: worker.heartbeat._fleet >= 0.9 * WORKERS / FEW  # noqa: E731
+        wait_for("all to have seen how many there are", lambda: all(map(seen, workers)), 60)
         a_second = queries_in(server, SECONDS) / SECONDS
         with server.connect() as connection:
             connections = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE state IS NOT NULL").fetchone()
@@ -115,4 +121,4 @@ def test_a_hundred_idle_workers_make_few_queries_and_work_is_found_soon(
             f"work was found after {took_s * 1000:.0f} ms"
         )
     assert a_second <= MOST_A_SECOND
-    assert took_s < 3
+    assert took_s < 5

@@ -101,15 +101,15 @@ def test_a_receive_goes_on_with_a_server_that_was_killed_and_has_forgotten_every
         put(sender, "a:1", "a:2")
         held = take(transport, most=1)
         asleep: Future[list[Delivery]] = threads.submit(lambda: take(transport, timeout_s=30))
-        second = asleep.result(timeout=5)
+        second = asleep.result(timeout=20)
         asleep = threads.submit(lambda: take(transport, timeout_s=30))
         wait_for("a sleeper", lambda: is_waited_for(server))
         server.kill()
         with pytest.raises(BackendUnavailable, match=server.place):
-            asleep.result(timeout=10)
-        ends_within(3, lambda: put(sender, "a:3"), f"took no message: {server.place}: .*refused")
-        ends_within(3, lambda: take(transport), f"{server.place}: .*refused")
-        ends_within(3, lambda: transport.depths([QUEUE]), f"does not answer: {server.place}: .*refused")
+            asleep.result(timeout=20)
+        ends_within(5, lambda: put(sender, "a:3"), f"took no message: {server.place}: .*refused")
+        ends_within(5, lambda: take(transport), f"{server.place}: .*refused")
+        ends_within(5, lambda: transport.depths([QUEUE]), f"does not answer: {server.place}: .*refused")
         server.start()
         assert transport.depths([QUEUE]) == {}, "it has forgotten"
         transport.accept(held)
@@ -152,7 +152,7 @@ def test_a_sleeper_whose_server_is_restarted_hears_of_the_next_message(
         wait_for("a sleeper again", lambda: server.says("status") and is_waited_for(server))
         put(sender, "a:1")
         try:
-            assert received.result(timeout=10) == b"a:1"
+            assert received.result(timeout=25) == b"a:1"
         finally:
             stop.set()
 
@@ -191,12 +191,12 @@ def test_a_sleeper_on_two_servers_outlives_either(
         first.kill()
         with opened(second.place) as sender:
             put(sender, "a:1")
-        assert [delivery.body for delivery in asleep.result(timeout=5)] == [b"a:1"]
+        assert [delivery.body for delivery in asleep.result(timeout=20)] == [b"a:1"]
         asleep = threads.submit(lambda: take(transport, timeout_s=30))
         first.start()
         with opened(first.place) as sender:
             put(sender, "a:2")
-        assert [delivery.body for delivery in asleep.result(timeout=10)] == [b"a:2"], "it is tried again"
+        assert [delivery.body for delivery in asleep.result(timeout=25)] == [b"a:2"], "it is tried again"
 
 
 def test_a_server_that_stands_still_costs_a_bounded_time(
@@ -211,13 +211,13 @@ def test_a_server_that_stands_still_costs_a_bounded_time(
         try:
             began = time.monotonic()
             put(transport, *IDS)
-            assert time.monotonic() - began < 3, "half of the time for each"
+            assert time.monotonic() - began < 6, "half of the time for each"
             began = time.monotonic()
             assert len(take(transport)) == 20
-            assert time.monotonic() - began < 5, "the connection that was there, and one more try"
-            ends_within(3, lambda: put(alone, "a:1"), f"{still.place}: no answer in time")
-            ends_within(5, lambda: take(alone), f"{still.place}: no answer in time")
-            ends_within(3, lambda: alone.depths([QUEUE]), f"{still.place}: no answer in time")
+            assert time.monotonic() - began < 8, "the connection that was there, and one more try"
+            ends_within(6, lambda: put(alone, "a:1"), f"{still.place}: no answer in time")
+            ends_within(8, lambda: take(alone), f"{still.place}: no answer in time")
+            ends_within(6, lambda: alone.depths([QUEUE]), f"{still.place}: no answer in time")
         finally:
             os.kill(still.process.pid, signal.SIGCONT)
 
@@ -269,7 +269,7 @@ def bound(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound(monkeypatch, 0.5)
+    bound(monkeypatch, 1.0)
 
 
 def response(kind: int, data: bytes, size: int | None = None) -> bytes:
@@ -297,9 +297,9 @@ def test_another_service_on_that_port_is_an_error_that_says_so(says: bytes, name
     impostor = Impostor(says)
     try:
         with opened(impostor.place) as transport:
-            ends_within(3, lambda: put(transport, "a:1"), names)
-            ends_within(3, lambda: take(transport), names)
-            ends_within(3, lambda: transport.depths([QUEUE]), impostor.place)
+            ends_within(6, lambda: put(transport, "a:1"), names)
+            ends_within(6, lambda: take(transport), names)
+            ends_within(6, lambda: transport.depths([QUEUE]), impostor.place)
             assert impostor.place in transport.doubts()[-1]
             assert transport.setup()[0][1] == "away"
     finally:
@@ -320,7 +320,7 @@ def test_an_assignment_that_makes_no_sense_is_an_error(data: bytes, names: str) 
     impostor = Impostor(response(Kind.JOB_ASSIGN_UNIQ, data))
     try:
         with opened(impostor.place) as transport:
-            ends_within(3, lambda: take(transport, most=1), names)
+            ends_within(6, lambda: take(transport, most=1), names)
     finally:
         impostor.close()
 
@@ -330,8 +330,8 @@ def test_a_server_that_drips_is_given_no_more_time() -> None:
     impostor = Impostor(response(Kind.JOB_ASSIGN_UNIQ, b"H:1\0nb:queue:default\0id\0" + b"x" * 1000), drips=True)
     try:
         with opened(impostor.place) as transport:
-            ends_within(3, lambda: take(transport, most=1), "no answer in time")
-            ends_within(3, lambda: put(transport, "a:1"), "no answer in time")
+            ends_within(6, lambda: take(transport, most=1), "no answer in time")
+            ends_within(6, lambda: put(transport, "a:1"), "no answer in time")
     finally:
         impostor.close()
 
@@ -346,7 +346,7 @@ def test_the_patience_with_many_silent_servers_does_not_add_up(server: GearmanSe
             began = time.monotonic()
             assert [delivery.body for delivery in take(transport)] == [b"a:1"]
             assert not transport.depths([QUEUE])[QUEUE].is_exact
-            assert time.monotonic() - began < 4, "half a second each would be eight"
+            assert time.monotonic() - began < 8, "a second each would be sixteen"
     finally:
         for impostor in silent:
             impostor.close()
@@ -445,7 +445,7 @@ def test_whatever_a_server_sends_a_call_ends_with_the_errors_of_the_port(monkeyp
             with contextlib.suppress(BackendUnavailable):
                 transport.depths([QUEUE])
             transport.close()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
         finally:
             impostor.close()
 
@@ -454,5 +454,5 @@ def test_whatever_a_server_sends_a_call_ends_with_the_errors_of_the_port(monkeyp
 
 def test_nobody_there_is_said_at_once() -> None:
     with opened(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}") as transport:
-        ends_within(2, lambda: put(transport, "a:1"), "refused.*; .*refused")
-        ends_within(2, lambda: take(transport), "refused")
+        ends_within(5, lambda: put(transport, "a:1"), "refused.*; .*refused")
+        ends_within(5, lambda: take(transport), "refused")

@@ -21,10 +21,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield fleet
 
 
-@pytest.mark.timeout(120)
 def test_a_host_that_is_cut_off_and_comes_back_settles_nothing_twice(fleet: Fleet) -> None:
     with fleet.worker(0) as cut_off:
-        plain, alone = fleet.enqueue("guard", 16.0), fleet.enqueue("guard_alone", 16.0)
+        plain, alone = fleet.enqueue("guard", 120.0), fleet.enqueue("guard_alone", 120.0)  # or until it is enough
         fleet.until_begun(plain, alone)
         with fleet.worker(1):
             fleet.hosts[0].pull()
@@ -33,11 +32,12 @@ def test_a_host_that_is_cut_off_and_comes_back_settles_nothing_twice(fleet: Flee
             for job in (plain, alone):
                 wait_for("its attempt to be under way", lambda job=job: len(fleet.said(job)[1]) > 20)
             fleet.hosts[0].plug()
+            wait_for("it to be told", lambda: "another worker took it" in cut_off.output(), 60)
+            Path(f"{fleet.ledger}.enough").touch()
             for job in (plain, alone):
                 record = job.wait("60s").record
                 assert (record.state, record.errors, record.crashes) == (State.SUCCEEDED, 0, 1)
                 assert record.history[0].error is not None and "lost worker" in record.history[0].error.message
-            wait_for("it to be told", lambda: "another worker took it" in cut_off.output(), 20)
     first, second = fleet.said(plain)
     assert first[-1] > second[0], "an attempt goes on while its worker is cut off, though in vain"
     first, second = fleet.said(alone)

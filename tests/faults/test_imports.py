@@ -15,7 +15,7 @@ def outcome_of(folder: Path, source: str, target: str = "shop:app") -> str:
     """What the worker prints before it ends with status 1."""
     (folder / "shop.py").write_text(source)
     worker = WorkerProcess(target, f"sqlite:///{folder / 'shop.db'}", folder, env={"SECRET_KEY": "the real one"})
-    assert worker.process.wait(20) == 1
+    assert worker.process.wait(60) == 1
     return worker.output()
 
 

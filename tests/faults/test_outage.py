@@ -24,7 +24,6 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield fleet
 
 
-@pytest.mark.timeout(240)
 def test_two_minutes_away_from_all_make_no_job_run_twice(fleet: Fleet) -> None:
     with fleet.worker(0, LEASE_S) as one, fleet.worker(1, LEASE_S) as other:
         jobs = [fleet.enqueue("guard", seconds) for seconds in (AWAY_S / 4, AWAY_S / 2, AWAY_S + 5)]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from narrowboat.backends.rabbitmq import RabbitTransport, open_transport
 from narrowboat.backends.rabbitmq.address import address_of
+from narrowboat.backends.relay.backend import LOOK_S
 from narrowboat.backends.transport import Notice, Transport
 from narrowboat.core.errors import BackendUnavailable
 from narrowboat.core.states import State
@@ -145,11 +147,11 @@ def test_what_was_held_when_the_connection_was_cut_comes_again_and_is_not_accept
     with proxy(node.port) as network:
         transport = open_transport(node.apart().replace(f":{node.port}", f":{network.port}"))
         transport.publish([Notice(CHANNEL, "t:1", b"1"), Notice(CHANNEL, "t:2", b"2")])
-        held = [delivery for _ in range(2) for delivery in transport.receive("w", [CHANNEL], 1, 5.0)]
+        held = [delivery for _ in range(2) for delivery in transport.receive("w", [CHANNEL], 1, 20.0)]
         network.cut()
-        again = transport.receive("w", [CHANNEL], 1, 10.0)
+        again = transport.receive("w", [CHANNEL], 1, 30.0)
         transport.accept(held)  # of a connection that is no more
-        again += transport.receive("w", [CHANNEL], 1, 10.0)
+        again += transport.receive("w", [CHANNEL], 1, 30.0)
         assert {delivery.body for delivery in again} == {b"1", b"2"}
         assert all(delivery.is_redelivered for delivery in again)
         transport.accept(again)
@@ -158,10 +160,12 @@ def test_what_was_held_when_the_connection_was_cut_comes_again_and_is_not_accept
 
 
 def test_short_of_memory_it_takes_nothing_says_so_and_still_gives(node: RabbitServer) -> None:
-    url = f"{node.apart()}&timeout=2"
-    full, receiving = open_transport(url), open_transport(f"{url}&management={node.management}")
-    full.publish([Notice(CHANNEL, "t:1", b"1"), Notice(CHANNEL, "t:2", b"2")])
-    [first] = receiving.receive("w", [CHANNEL], 1, 5.0)
+    url = node.apart()
+    full, patient = open_transport(f"{url}&timeout=4"), open_transport(f"{url}&timeout=30")
+    receiving = open_transport(f"{url}&timeout=4&management={node.management}")
+    patient.publish([Notice(CHANNEL, "t:1", b"1")])  # makes the queue, with time enough
+    full.publish([Notice(CHANNEL, "t:2", b"2")])
+    [first] = receiving.receive("w", [CHANNEL], 1, 20.0)
     watermark = node.ctl("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
     node.ctl("set_vm_memory_high_watermark", "0.0001")
     try:
@@ -170,23 +174,23 @@ def test_short_of_memory_it_takes_nothing_says_so_and_still_gives(node: RabbitSe
             began = time.monotonic()
             with pytest.raises(BackendUnavailable, match=r"takes no messages at the moment \(low on memory\)"):
                 full.publish([Notice(CHANNEL, "t:3", b"3")])
-            assert time.monotonic() - began < 4.0
+            assert time.monotonic() - began < 10.0
         receiving.accept([first])
-        [second] = receiving.receive("w", [CHANNEL], 1, 5.0)
+        [second] = receiving.receive("w", [CHANNEL], 1, 20.0)
         receiving.accept([second])
         wait_for("both to be gone", lambda: node.counted(receiving.address.queue(CHANNEL)) == (0, 0))
-        waiting = threading.Thread(target=lambda: full.publish([Notice(CHANNEL, "t:4", b"4")]))
+        waiting = threading.Thread(target=lambda: patient.publish([Notice(CHANNEL, "t:4", b"4")]))
         waiting.start()
     finally:
         node.ctl("set_vm_memory_high_watermark", watermark)
-    waiting.join(10)
+    waiting.join(40)
     bodies: set[bytes] = set()
     while b"4" not in bodies and (found := receiving.receive("w", [CHANNEL], 10, 5.0)):
         bodies |= {delivery.body for delivery in found}
         receiving.accept(found)
     assert b"4" in bodies
     assert not any("short of memory" in doubt for doubt in receiving.doubts())
-    for transport in (full, receiving):
+    for transport in (full, patient, receiving):
         transport.close()
 
 
@@ -216,15 +220,21 @@ def test_two_processes_share_a_queue_and_each_message_goes_to_one(node: RabbitSe
     try:
         count = transport.depths
         wait_for("both to come", lambda: (d := count([CHANNEL])) and (d[CHANNEL].consumers or 0) == 2)
+        perhaps_twice = set[int]()  # what is not confirmed in time is sent again
         for n in range(0, 400, 4):
+            began = time.monotonic()
             transport.publish([Notice(CHANNEL, f"t:{m}", b"%d" % m) for m in range(n, n + 4)])
-        wait_for("all of them", lambda: sum(len(log.read_text().split()) for log in logs) >= 400)
+            if time.monotonic() - began > 0.5:
+                perhaps_twice |= set(range(n, n + 4))
+        wait_for("all of them", lambda: len({m for log in logs for m in log.read_text().split()}) == 400)
     finally:
         for process in consumers:
             process.kill()
             process.wait(10)
     one, two = (log.read_text().split() for log in logs)
-    assert sorted(map(int, one + two)) == list(range(400))
+    counted = Counter(map(int, one + two))
+    assert set(counted) == set(range(400))
+    assert {m for m, times in counted.items() if times > 1} <= perhaps_twice
     assert one and two
     transport.close()
 
@@ -258,7 +268,7 @@ def test_a_node_that_is_away_is_said_within_the_time_and_a_receive_can_be_roused
     transport = open_transport(f"{node.apart()}&timeout=2")
     until_it_lasts(transport)
     transport.publish([Notice(CHANNEL, "t:1", b"1")])
-    transport.accept(transport.receive("w", [CHANNEL], 1, 5.0))
+    transport.accept(transport.receive("w", [CHANNEL], 1, 20.0))
     node.kill()
     try:
         for attempt in (
@@ -270,7 +280,7 @@ def test_a_node_that_is_away_is_said_within_the_time_and_a_receive_can_be_roused
             began = time.monotonic()
             with pytest.raises(BackendUnavailable, match="no answer within 2 s"):
                 attempt()
-            assert time.monotonic() - began < 3.0
+            assert time.monotonic() - began < 8.0
         transport.rouse("w")
         assert transport.receive("w", [CHANNEL], 1, 30.0) == []
     finally:
@@ -317,16 +327,16 @@ def test_a_node_that_dies_while_a_connection_opens_has_refused_nobody(node: Rabb
 
 
 def test_a_node_that_stands_still_costs_a_publish_its_time_and_no_more(node: RabbitServer) -> None:
-    transport = open_transport(f"{node.apart()}&timeout=2")
+    transport = open_transport(f"{node.apart()}&timeout=4")
     transport.publish([Notice(CHANNEL, "t:1", b"1")])
     assert node.process is not None
     node.process.send_signal(signal.SIGSTOP)
     try:
         for _ in range(2):  # on a connection that was there, and on a new one
             began = time.monotonic()
-            with pytest.raises(BackendUnavailable, match="no answer within 2 s"):
+            with pytest.raises(BackendUnavailable, match="no answer within 4 s"):
                 transport.publish([Notice(CHANNEL, "t:2", b"2")])
-            assert time.monotonic() - began < 4.0
+            assert time.monotonic() - began < 10.0
     finally:
         node.process.send_signal(signal.SIGCONT)
     transport.publish([Notice(CHANNEL, "t:3", b"3")])
@@ -338,7 +348,7 @@ def test_what_is_held_past_the_consumer_timeout_comes_again_and_its_holder_goes_
     url = impatient.apart()
     holder, other = open_transport(url), open_transport(url)
     holder.publish([Notice(CHANNEL, "t:1", b"1")])
-    held = holder.receive("w", [CHANNEL], 1, 5.0)
+    held = holder.receive("w", [CHANNEL], 1, 20.0)
     assert [delivery.body for delivery in held] == [b"1"]
     [again] = other.receive("o", [CHANNEL], 1, 20.0)
     assert (again.body, again.is_redelivered) == (b"1", True)
@@ -346,7 +356,13 @@ def test_what_is_held_past_the_consumer_timeout_comes_again_and_its_holder_goes_
     other.close()
     holder.accept(held)
     holder.publish([Notice(CHANNEL, "t:2", b"2")])
-    assert [delivery.body for delivery in holder.receive("w", [CHANNEL], 1, 20.0)] == [b"2"]
+
+    def has_come() -> bool:
+        deliveries = holder.receive("w", [CHANNEL], 1, 1.0)  # the first once more, where its accept came too late
+        holder.accept(deliveries)
+        return b"2" in {delivery.body for delivery in deliveries}
+
+    wait_for("the next one", has_come)
     holder.close()
 
 
@@ -365,10 +381,9 @@ def test_a_worker_that_stood_still_past_the_consumer_timeout_is_told_of_jobs_aga
         nothing.enqueue().wait(20)
         wait_for("it to sleep", lambda: impatient.counted(queue) == (0, 0))
         worker.signal(signal.SIGSTOP)
-        job = nothing.enqueue()
-        wait_for("its notice to be with the worker", lambda: impatient.counted(queue) == (0, 1))
         said = len(impatient.log.read_bytes())
-        late = b"timed out waiting for delivery acknowledgement"
+        job = nothing.enqueue()
+        late = b"timed out waiting for delivery acknowledgement"  # so its notice was with the worker
         wait_for("the node to lose its patience", lambda: late in impatient.log.read_bytes()[said:])
         worker.signal(signal.SIGCONT)
         assert job.wait(20).state is State.SUCCEEDED
@@ -378,5 +393,5 @@ def test_a_worker_that_stood_still_past_the_consumer_timeout_is_told_of_jobs_aga
             began = time.monotonic()
             nothing.enqueue().wait(20)
             took.append(time.monotonic() - began)
-        assert sorted(took)[2] < 1.0, f"looks find jobs, and no notices: {took}"
+        assert sorted(took)[2] < LOOK_S / 2, f"looks find jobs, and no notices: {took}"
         assert worker.stop() == 0

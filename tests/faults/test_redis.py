@@ -58,7 +58,6 @@ def jobs_of(harbour: Harbour, ids: list[str]) -> list[Job]:
     return [job for job in found if job is not None]
 
 
-@pytest.mark.timeout(170)
 def test_two_thousand_jobs_survive_kills_of_the_server_and_of_workers(
     harbour: Harbour, server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,10 +140,10 @@ def test_an_idle_worker_wakes_after_its_server_was_killed(harbour: Harbour, serv
             wait_for("the worker to sleep", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"))
             server.kill()
             server.start()
-            wait_for("it to sleep again", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"), 10)
+            wait_for("it to sleep again", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"))
             began = time.monotonic()
             assert harbour.module.who.enqueue().wait(20).state is State.SUCCEEDED
-            assert time.monotonic() - began < 2.0, "it was found by a look only, not by the bell"
+            assert time.monotonic() - began < 4.0, "it was found by a look only, not by the bell"
         assert worker.stop() == 0
 
 
@@ -197,8 +196,28 @@ def test_a_full_server_says_so_and_keeps_no_half_of_anything(harbour: Harbour, s
         assert worker.stop() == 0
 
 
+def test_a_worker_outlives_a_server_that_cannot_save(harbour: Harbour, server: RedisServer) -> None:
+    marker = harbour.folder / "go"
+    with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "1", "--lease", "1s") as worker:
+        job = harbour.module.wait_for_file.enqueue(str(marker))
+        wait_for("the job to run", lambda: job.refresh().progress)
+        (server.folder / "dump.rdb").mkdir()  # in the way
+        server.says("CONFIG", "SET", "save", "3600 1")
+        has_failed = lambda: server.says("BGSAVE") and server.says("SET", "x", "1").startswith("-MISCONF")  # noqa: E731
+        wait_for("a save to fail", has_failed)
+        with pytest.raises(BackendUnavailable, match=r"cannot save to its disk.*nothing was written"):
+            harbour.module.nothing.enqueue()
+        wait_for("the worker to notice", lambda: "trying again" in worker.output(), 20)
+        marker.touch()
+        server.says("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+        assert job.wait(20).result == "unharmed"
+        assert (job.record.crashes, job.record.attempts) == (0, 1)
+        assert worker.stop() == 0
+    assert settlements(server)[job.id] == 1
+
+
 def test_a_server_that_stands_still_is_unavailable_within_a_bounded_time(server: RedisServer) -> None:
-    backend = RedisBackend(address_of(server.url), timeout_s=0.5)
+    backend = RedisBackend(address_of(server.url), timeout_s=2.0)
     backend.publish(WorkerInfo(id="w", host="box", pid=1), Manifest(app="a", tasks=()))
     failed: list[float] = []
 
@@ -216,8 +235,8 @@ def test_a_server_that_stands_still_is_unavailable_within_a_bounded_time(server:
         began = time.monotonic()
         with pytest.raises(BackendUnavailable, match="no answer"):
             backend.enqueue([NewJob(id="t:1", task="t")])
-        assert time.monotonic() - began < 3.0
-        sleeper.join(15)
+        assert time.monotonic() - began < 8.0
+        sleeper.join(25)  # less than it was to sleep
         assert len(failed) == 1
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
@@ -229,13 +248,13 @@ def test_a_wait_goes_on_when_the_server_comes_back(server: RedisServer) -> None:
     backend = RedisBackend(address_of(server.url))
     backend.publish(WorkerInfo(id="w", host="box", pid=1), Manifest(app="a", tasks=()))
     woken: list[int] = []
-    sleeper = threading.Thread(target=lambda: woken.append(backend.wait("w", (), 20.0).cancels))
+    sleeper = threading.Thread(target=lambda: woken.append(backend.wait("w", (), 60.0).cancels))
     sleeper.start()
     wait_for("it to sleep", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"))
     server.kill()
     server.start()
-    wait_for("it to sleep again", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"), 10)
+    wait_for("it to sleep again", lambda: "blpop" in everything_it_says(server, "CLIENT", "LIST"))
     assert woken == []
     backend.close()
-    sleeper.join(5)
+    sleeper.join(20)
     assert woken == [0]

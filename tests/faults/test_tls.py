@@ -92,7 +92,7 @@ def test_a_server_that_cannot_show_who_it_is_gets_nothing_and_is_not_asked_again
     began = time.monotonic()
     with pytest.raises(ConfigError, match="certificate verify failed"):
         enqueue_one(sealed.doubtful)
-    assert time.monotonic() - began < 4.0, "the time of a call, 5 s, was spent on trying again"
+    assert time.monotonic() - began < 4.8, "the time of a call, 5 s, was spent on trying again"
 
 
 def test_nothing_goes_in_the_open_to_a_server_that_takes_tls_only(sealed: Sealed) -> None:

@@ -105,10 +105,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         server.remove()
 
 
-@pytest.mark.timeout(150)
 def test_a_transfer_that_is_killed_at_any_line_is_there_with_its_receipt_or_not_at_all(place: Bank) -> None:
     command = place.program("tests.support.killed_transfer", place.url)
-    done = subprocess.run(command, **place.options, capture_output=True, text=True, timeout=140, check=False)
+    done = subprocess.run(command, **place.options, capture_output=True, text=True, timeout=350, check=False)
     assert done.returncode == 0, done.stderr
     kills = json.loads(done.stdout)
     assert place.balances()
@@ -123,7 +122,6 @@ def test_a_transfer_that_is_killed_at_any_line_is_there_with_its_receipt_or_not_
     assert len(bank.done(place.engine)) == len(kills) + 1
 
 
-@pytest.mark.timeout(170)
 def test_it_balances_through_kills_of_everybody(place: Bank) -> None:
     rng = random.Random(20261127)
 

@@ -64,7 +64,7 @@ def test_two_versions_side_by_side_lose_and_charge_nothing(tmp_path: Path) -> No
                 record = job.wait(30).record
                 assert (record.state, record.errors, record.crashes) == (State.SUCCEEDED, 0, 0), record
             assert first.stop() == 0
-            assert web.enqueue_by_name("shop.before", 7).wait(10).result == "new 7", "by its old name"
+            assert web.enqueue_by_name("shop.before", 7).wait(30).result == "new 7", "by its old name"
     assert new_web.backend.audit() == []
     new_web.close()
     web.close()
@@ -81,7 +81,7 @@ def test_arguments_that_fit_no_version_fail_at_once(tmp_path: Path) -> None:
     with running_worker("shop:app", url, folder, "-n", "1"):
         job_id = new_job_id("shop.greet")
         web.backend.enqueue([NewJob(id=job_id, task="shop.greet", args=b'{"name": 3}')])
-        record = web.get(job_id).wait(10).record
+        record = web.get(job_id).wait(30).record
         assert (record.state, record.snoozes) == (State.DEAD, 0)
         assert "$.name" in record.reason
     web.close()

@@ -1,4 +1,4 @@
-"""Builds a small Debian with the project in it, boots it, and shows what its trial prints on the console."""
+"""Builds a small Debian with the project in it, boots or contains it, and shows what its trial prints."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 WORK = Path("/var/tmp/narrowboat-platforms")
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,kmod,procps,iproute2"
+IMAGE = "narrowboat-trial"
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 UNIT = re.compile(r"^```ini narrowboat\.service\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INIT = """#!/bin/sh
 ip link set lo up
+mkdir -p /dev/shm
+mount -t tmpfs tmpfs /dev/shm
 /srv/shop/.venv/bin/python -u /srv/trial/processor.py </dev/null
 echo o >/proc/sysrq-trigger
 sleep 60
@@ -42,11 +45,13 @@ class Platform:
     wheels: str
 
 
+# Pointers are signed by a cheaper algorithm than the architected one, on which emulation would spend most of its time.
+AARCH64 = ("qemu-system-aarch64", "-machine", "virt", "-cpu", "max,pauth-impdef=on")
+X86_64 = ("qemu-system-x86_64", "-cpu", "max")
 PLATFORMS = {
-    "systemd": Platform("amd64", ("qemu-system-x86_64", "-cpu", "max"), "ttyS0", "/sbin/init", "x86_64"),
-    "aarch64": Platform(
-        "arm64", ("qemu-system-aarch64", "-machine", "virt", "-cpu", "max"), "ttyAMA0", "/srv/trial/init", "aarch64"
-    ),
+    "systemd": Platform("amd64", X86_64, "ttyS0", "/sbin/init", "x86_64"),
+    "x86_64": Platform("amd64", X86_64, "ttyS0", "/srv/trial/init", "x86_64"),
+    "aarch64": Platform("arm64", AARCH64, "ttyAMA0", "/srv/trial/init", "aarch64"),
 }
 
 
@@ -57,14 +62,15 @@ def run(*words: str | Path) -> None:
 
 def base(platform: Platform) -> Path:
     """A folder with Debian in it, made once."""
-    root = WORK / platform.architecture
-    if not (root / "boot").is_dir():
+    root, is_whole = WORK / platform.architecture, WORK / f"{platform.architecture}.whole"
+    if not is_whole.exists():
         shutil.rmtree(root, ignore_errors=True)
         packages = f"{PACKAGES},linux-image-{platform.architecture}"
         run(
             "mmdebstrap", "--variant=minbase", "--mode=root", f"--architectures={platform.architecture}",
             f"--include={packages}", "bookworm", root, "http://deb.debian.org/debian",
         )  # fmt: skip
+        is_whole.touch()
     return root
 
 
@@ -97,7 +103,7 @@ def put_in(platform: Platform, root: Path) -> None:
     (trial / "init").write_text(INIT)
     (trial / "init").chmod(0o755)
     shutil.rmtree(root / "srv/narrowboat", ignore_errors=True)
-    for name in ("src", "tests", "docs"):
+    for name in ("src", "tests", "docs", "benchmarks"):
         shutil.copytree(ROOT / name, root / "srv/narrowboat" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root / "srv/narrowboat")
     unit = UNIT.search((ROOT / "docs/deployment.md").read_text())
@@ -127,7 +133,7 @@ def boot(platform: Platform, root: Path) -> int:
     options = f"root=/dev/vda rw console={platform.console} init={platform.init} systemd.show_status=no loglevel=4"
     machine = subprocess.Popen(
         [
-            "nice", "-n", "10", *platform.qemu, "-smp", "1", "-m", "2048", "-nographic", "-no-reboot",
+            "nice", "-n", "2", *platform.qemu, "-smp", "1", "-m", "4096", "-nographic", "-no-reboot",
             "-kernel", kernel, "-initrd", initrd, "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
             "-append", options,
         ],
@@ -142,12 +148,27 @@ def boot(platform: Platform, root: Path) -> int:
     return 0 if is_well else 1
 
 
+def contain(root: Path, options: list[str]) -> int:
+    """In a container with Docker's defaults, but for these options."""
+    with subprocess.Popen(["tar", "-c", "-C", root, "--exclude=./boot", "."], stdout=subprocess.PIPE) as files:
+        subprocess.run(["docker", "import", "-", IMAGE], stdin=files.stdout, check=True)
+    program = ("/srv/shop/.venv/bin/python", "-u", "/srv/trial/container.py")
+    try:
+        return subprocess.run(["docker", "run", "--rm", "--network=none", *options, IMAGE, *program]).returncode
+    finally:
+        run("docker", "rmi", IMAGE)
+
+
 def main() -> int:
     """As the docstring of the package says."""
-    platform = PLATFORMS[sys.argv[1]]
+    name, *options = sys.argv[1:]
+    platform = PLATFORMS["systemd" if name == "docker" else name]
     WORK.mkdir(exist_ok=True)
     root = base(platform)
     put_in(platform, root)
+    if name == "docker":
+        return contain(root, options)
+    (root / "srv/trial/wanted").write_text(" ".join(options))
     return boot(platform, root)
 
 

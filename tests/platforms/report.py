@@ -46,6 +46,16 @@ def introduce() -> None:
     say(sh("uname -srm; cat /etc/debian_version; python3 --version"))
 
 
+def follow(*steps: tuple[Callable[..., object], *tuple[str, ...]]) -> None:
+    """Functions and their arguments, one after the other; when one ends early, the next is tried all the same."""
+    for step, *arguments in steps:
+        say(f"== {' '.join([step.__name__, *arguments])}")
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001
+            check(step.__name__, False, repr(error))
+
+
 def end() -> None:
     """The last line, which whoever booted the machine waits for."""
     say(f"{len(failed)} failed: {failed}" if failed else "the trial went well")

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import platform
 import resource
 import signal
 import socket
@@ -17,7 +18,8 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from .calls import NUMBERS
@@ -26,6 +28,7 @@ Ground = dict[str, Any]
 Attack = Callable[[Ground], str]
 ATTACKS: dict[str, dict[str, Attack]] = {}
 MB = 1024 * 1024
+IMPOSSIBLE = "impossible: "  # begins what is told of an attack that this kernel does not offer
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -97,8 +100,11 @@ def read_the_database(ground: Ground) -> str:
 
 @attack("files read")
 def read_the_scratch_of_another(ground: Ground) -> str:
-    """Files of an attempt that runs beside this one."""
-    return open(ground["other_scratch"]).read()
+    """Of an attempt that runs beside this one: by the path, and through its process."""
+    for folder in _folders_of_another(ground):
+        with suppress(OSError):
+            return open(f"{folder}/treasure").read()
+    return ""
 
 
 @attack("files read")
@@ -109,11 +115,13 @@ def read_the_passwords(ground: Ground) -> str:
 
 @attack("files read")
 def open_by_handle(ground: Ground) -> str:
-    """open_by_handle_at goes past every path."""
-    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
-    mount = ctypes.c_int()
-    syscall("name_to_handle_at", -100, ground["secret_file"].encode(), handle, ctypes.byref(mount), 0)
-    return "a handle"
+    """open_by_handle_at goes past every path; the handle, which can be guessed, is given here."""
+    handle = ctypes.create_string_buffer(bytes.fromhex(ground["handle"]))
+    for place in ("/", "/usr", "/usr/lib", ".", ground["folder"]):
+        with suppress(OSError):
+            opened = syscall("open_by_handle_at", os.open(place, os.O_RDONLY), handle, os.O_RDONLY)
+            return os.read(opened, 100).decode()
+    return ""
 
 
 @attack("files written")
@@ -159,6 +167,17 @@ def make_a_folder(ground: Ground) -> str:
     """mkdir."""
     os.mkdir(f"{ground['open_folder']}/folder-{os.getpid()}")
     return "made"
+
+
+@attack("files written")
+def write_into_the_scratch_of_another(ground: Ground) -> str:
+    """Of an attempt that runs beside this one."""
+    for folder in _folders_of_another(ground):
+        with suppress(OSError):
+            with open(f"{folder}/treasure", "r+") as file:  # which is not made anew: the own folder may have its path
+                file.write("of")
+            return "written"
+    return ""
 
 
 @attack("files written")
@@ -250,6 +269,16 @@ def take_a_descriptor_of_the_worker(ground: Ground) -> str:
     found = syscall("pidfd_open", ground["target"], 0)
     os.close(syscall("pidfd_getfd", found, 0, 0))
     return "taken"
+
+
+@attack("secrets")
+def open_the_memory_of_another(ground: Ground) -> str:
+    """Of an attempt that runs beside this one, with its arguments."""
+    for pid in _pids_of_another(ground):
+        with suppress(OSError):
+            open(f"/proc/{pid}/mem", "rb").close()
+            return "opened"
+    return ""
 
 
 @attack("secrets")
@@ -402,6 +431,16 @@ def signal_by_pidfd(ground: Ground) -> str:
 
 
 @attack("signals")
+def signal_another(ground: Ground) -> str:
+    """An attempt that runs beside this one."""
+    for pid in _pids_of_another(ground):
+        with suppress(OSError):
+            os.kill(pid, 0)
+            return "reached"
+    return ""
+
+
+@attack("signals")
 def signal_everybody(ground: Ground) -> str:
     """kill(-1, 0): who could be reached."""
     os.kill(-1, 0)
@@ -436,7 +475,7 @@ def type_into_a_terminal(ground: Ground) -> str:
     _, follower = pty.openpty()
     fcntl.ioctl(follower, 0x5412, b"x")
     fcntl.ioctl(follower, 0x5412, b"\n")
-    ready, _, _ = select.select([follower], [], [], 1)
+    ready, _, _ = select.select([follower], [], [], 10)
     return "typed" if ready else ""
 
 
@@ -529,6 +568,25 @@ def change_the_personality(ground: Ground) -> str:
     return "changed" if libc.personality(0x0040000) >= 0 and libc.personality(0xFFFFFFFF) & 0x40000 else ""
 
 
+if platform.machine() == "x86_64":
+
+    @attack("kernel")
+    def make_a_32_bit_call(ground: Ground) -> str:
+        """int 0x80: the numbers are others there, so that one which is let through as open is fork."""
+        pid = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(_as_code(b"\x89\xf8\xcd\x80\xc3"))(2)
+        if pid == 0:
+            os._exit(0)
+        return "forked" if pid > 0 and os.waitpid(pid, 0)[0] == pid else ""
+
+    @attack("kernel")
+    def make_a_call_of_x32(ground: Ground) -> str:
+        """A second table of the same calls, past a filter that knows but one number of each."""
+        found = libc.syscall(ctypes.c_long(0x40000000 | NUMBERS["getpid"]))
+        if found < 0 and ctypes.get_errno() == errno.ENOSYS:
+            return f"{IMPOSSIBLE}this kernel has no x32"
+        return "called" if found == os.getpid() else ""
+
+
 @attack("kernel")
 def read_the_kernel_log(ground: Ground) -> str:
     """syslog(SYSLOG_ACTION_SIZE_BUFFER)."""
@@ -583,19 +641,33 @@ def take_a_memory_file(ground: Ground) -> str:
 
 @attack("memory")
 def fill_the_scratch_folder(ground: Ground) -> str:
-    """Files in memory, several of them."""
-    piece, files = bytes(MB), 0
+    """Several files, none of them large."""
     try:
-        for number in range(8):
-            with open(f"fill-{number}", "wb") as file:
-                for _ in range(ground["disk"] // MB // 4):
-                    file.write(piece)
-            files += 1
-        return f"{files} files"
+        return " ".join(_write(f"fill-{number}", ground["disk"] // 4) for number in range(8))
     finally:
         for number in range(8):
             if os.path.exists(f"fill-{number}"):
                 os.unlink(f"fill-{number}")
+
+
+@attack("memory")
+def fill_shared_memory(ground: Ground) -> str:
+    """A file in /dev/shm, which is memory of all."""
+    path = f"/dev/shm/nb-{os.getpid()}"
+    try:
+        return _write(path, 2 * ground["disk"])
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+@attack("memory")
+def write_a_large_file(ground: Ground) -> str:
+    """A single one, larger than scratch=."""
+    try:
+        return _write("large", 2 * ground["disk"])
+    finally:
+        os.unlink("large")
 
 
 @attack("memory")
@@ -679,6 +751,47 @@ def leave_the_process_group(ground: Ground) -> str:
 # Tools of attacks.
 
 
+def handle_of(path: str) -> str:
+    """What the file system calls a file, as hexadecimal digits; empty where it has no such names."""
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
+    mount = ctypes.c_int()
+    with suppress(OSError):
+        syscall("name_to_handle_at", -100, path.encode(), handle, ctypes.byref(mount), 0)
+        return handle.raw.hex()
+    return ""
+
+
+def _folders_of_another(ground: Ground) -> Iterator[str]:
+    """Each way to the scratch folder of who lives beside."""
+    folder = ground["beside"]["folder"]
+    yield folder
+    for pid in _pids_of_another(ground):
+        yield f"/proc/{pid}/cwd"
+        yield f"/proc/{pid}/root{folder}"
+
+
+def _pids_of_another(ground: Ground) -> list[int]:
+    """What it may be called here."""
+    return [pid for pid in ground["beside"]["pids"] if pid != os.getpid()]
+
+
+def _as_code(instructions: bytes) -> int:
+    """Their address, in memory that is written and executed, else in a file of the own folder."""
+    libc.mmap.restype = ctypes.c_void_p
+    failed = ctypes.c_void_p(-1).value
+    address = libc.mmap(None, 4096, 7, 0x22, -1, 0)
+    if address != failed:
+        ctypes.memmove(address, instructions, len(instructions))
+        return address
+    with open(f"code-{os.getpid()}", "wb+") as file:
+        file.write(instructions.ljust(4096, b"\xcc"))
+        file.flush()
+        address = libc.mmap(None, 4096, 5, 2, file.fileno(), 0)
+    if address == failed:
+        raise OSError(ctypes.get_errno(), "mmap")
+    return address
+
+
 def _in_a_child(act: Callable[[], object]) -> str:
     """What a child process comes to: "ran" if it ends with 0."""
     pid = os.fork()
@@ -708,6 +821,13 @@ def _reaches(name: str, *arguments: Any) -> str:
     except OSError as error:
         return "" if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) else f"reached: {error.strerror}"
     return "reached"
+
+
+def _write(path: str, size: int) -> str:
+    with open(path, "wb") as file:
+        for _ in range(size // MB):
+            file.write(bytes(MB))
+    return str(os.path.getsize(path))
 
 
 def _touch(pages: mmap.mmap) -> str:

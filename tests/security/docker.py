@@ -44,7 +44,7 @@ def restrict() -> None:
     ]
     filter_ = b"".join(struct.pack("=HBBI", *step) for step in program)
     if os.geteuid() == 0:
-        system.filter_calls(filter_)
+        system.Filter(filter_).load()
         libc = ctypes.CDLL(None, use_errno=True)
         for capability in range(41):
             if not KEPT >> capability & 1:
@@ -53,7 +53,7 @@ def restrict() -> None:
         system.checked(libc.capset(header, (ctypes.c_uint32 * 6)(KEPT, KEPT, KEPT, 0, 0, 0)), "capset")
     else:
         system.give_up_privileges()  # an ordinary user may load a filter only so
-        system.filter_calls(filter_)
+        system.Filter(filter_).load()
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from tests.support.processes import ROOT, wait_for
 
-from .attacks import Ground
+from .attacks import Ground, handle_of
 
 MB = 1024 * 1024
 USER = 12_345  # an ordinary one, whom nobody else is
@@ -49,6 +50,11 @@ def copy_code(folder: Path) -> None:
     (folder / "tests/__init__.py").touch()
 
 
+def as_user(user: int) -> dict[str, Any]:
+    """For subprocess; nothing where that is who we are, since only root may say it."""
+    return {} if user == os.geteuid() else {"user": user, "group": user, "extra_groups": []}
+
+
 @contextmanager
 def ground_for(user: int) -> Iterator[Ground]:
     """Files, sockets and a process of this user, which nothing but a sandbox keeps its processes from."""
@@ -59,18 +65,16 @@ def ground_for(user: int) -> Iterator[Ground]:
         for name in ("open", "app", "mount", "control", "scratches", "root"):
             (home / name).mkdir()
             (home / name).chmod(0o777)
-        for name in ("secret", "database", "open/file", "open/victim", "open/mover", "own", "scratches/other"):
+        for name in ("secret", "database", "open/file", "open/victim", "open/mover", "own"):
             (home / name).write_text("SQLite format 3" if name == "database" else "a secret")
             (home / name).chmod(0o666)
         for path in [home, *home.rglob("*")]:
             os.chown(path, user, user)
         copy_code(home / "code")
-        target = subprocess.Popen(
-            ["sleep", "600"], user=user, group=user, extra_groups=[], env={"PATH": os.environ["PATH"]}
-        )
-        wait_for("it to be loaded", lambda: "libc" in Path(f"/proc/{target.pid}/maps").read_text())
+        target = subprocess.Popen(["sleep", "600"], env={"PATH": os.environ["PATH"]}, **as_user(user))
         stack.callback(target.wait)
         stack.callback(target.kill)
+        wait_for("it to be loaded", lambda: "libc" in Path(f"/proc/{target.pid}/maps").read_text())
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
@@ -90,7 +94,7 @@ def ground_for(user: int) -> Iterator[Ground]:
             "secret_file": str(home / "secret"),
             "link_folder": "",
             "database": str(home / "database"),
-            "other_scratch": str(home / "scratches/other"),
+            "handle": handle_of(str(home / "secret")),
             "open_folder": str(home / "open"),
             "open_file": str(home / "open/file"),
             "own_file": str(home / "own"),

@@ -36,7 +36,7 @@ class Machine:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             **self.host.options(env),
         )
 

@@ -10,13 +10,15 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from narrowboat.core.needs import Limits, Reach
 from narrowboat.sandbox import landlock, seccomp, system, walls
 from narrowboat.sandbox.walls import Order, Walls
 
 from . import attacks, docker
+from .alone import become
 
 MB = 1024 * 1024
 LIMITS = Limits(memory=128 * MB, processes=16, scratch=16 * MB)
@@ -25,17 +27,14 @@ LIMITS = Limits(memory=128 * MB, processes=16, scratch=16 * MB)
 def main() -> None:
     """As the docstring of the module says."""
     setup = json.loads(sys.argv[1])
-    if setup["user"]:
-        os.setgroups([])
-        os.setresgid(setup["user"], setup["user"], setup["user"])
-        os.setresuid(setup["user"], setup["user"], setup["user"])
+    if setup["user"] != os.geteuid():
+        become(setup["user"])
+        system.set_dumpable(True)  # as who has always been this user
     if setup["restricted"]:
         docker.restrict()
     ground = setup["ground"]
     if not setup["walls"]:
-        results = {
-            name: in_a_process(name, ground, lambda: os.chdir(ground["control_scratch"])) for name in setup["names"]
-        }
+        results = in_the_open(setup["names"], ground)
         print(json.dumps({"results": results, "layers": ""}))
         return
     # A branch of the zygote is a process of its own, and a leader; the same here.
@@ -50,6 +49,17 @@ def main() -> None:
     with os.fdopen(reader) as told:
         print(told.read())
     os.waitpid(pid, 0)
+
+
+def in_the_open(names: list[str], ground: attacks.Ground) -> dict[str, str]:
+    """What each comes to, as the control."""
+
+    def live_beside() -> None:
+        os.mkdir(f"{ground['scratches']}/beside", 0o700)
+        os.chdir(f"{ground['scratches']}/beside")
+
+    with somebody_beside(live_beside) as ground["beside"]:
+        return {name: in_a_process(name, ground, lambda: os.chdir(ground["control_scratch"])) for name in names}
 
 
 def leave_only(layers: list[str]) -> None:
@@ -68,13 +78,17 @@ def leave_only(layers: list[str]) -> None:
     if "seccomp" not in layers:
         seccomp.build = no_filter  # type: ignore[assignment]
     if "limits" not in layers:
-        Walls._limit = Walls._limit_all = lambda *_: None  # type: ignore[method-assign, assignment]
-    if "no capabilities" not in layers:
-        system.drop_capabilities = lambda: None
-    if "not dumpable" not in layers and "namespaces" not in layers:
+        Walls._limit_all = lambda *_: None  # type: ignore[method-assign, assignment]
+    if "namespaces" in layers:
+        layers = [*layers, "not dumpable"]
+    if "not dumpable" not in layers:
         system.set_dumpable = lambda _: None
     if "no new privileges" not in layers and not {"landlock", "seccomp"} & {*layers}:  # which need it
         system.give_up_privileges = lambda: None
+    off = {"limits", "no capabilities", "not dumpable"} - {*layers}
+    Walls.locking_in = lambda *args, real=Walls.locking_in: [  # type: ignore[method-assign, assignment]
+        (layer, step) for layer, step in real(*args) if layer not in off
+    ]
 
 
 def behind_walls(setup: dict[str, object], ground: attacks.Ground, writer: int) -> None:
@@ -84,20 +98,21 @@ def behind_walls(setup: dict[str, object], ground: attacks.Ground, writer: int) 
         around = Walls(Reach(), Order(folder=str(setup["folder"]), user=setup["executor_user"], hidden=()))  # type: ignore[arg-type]
         around.raise_up(lifeline)
         gc.freeze()
-        results: dict[str, str] = {}
-        for number, name in enumerate(setup["names"]):  # type: ignore[arg-type]
-            scratch = f"{ground['scratches']}/{number}"
 
-            def lock(scratch: str = scratch) -> None:
-                if not around.has_root:
-                    os.mkdir(scratch, 0o700)
-                null = os.open(os.devnull, os.O_RDWR)
-                folder = around.lock_in(LIMITS, scratch)
-                for descriptor in around.descriptors:
-                    os.dup2(null, descriptor)
-                os.chdir(folder)
+        def lock(name: str) -> None:
+            scratch = f"{ground['scratches']}/{name}"
+            if not around.has_root:
+                os.mkdir(scratch, 0o700)
+            null = os.open(os.devnull, os.O_RDWR)
+            for _, step in around.locking_in(LIMITS, scratch):
+                step()
+            for descriptor in around.descriptors:
+                os.dup2(null, descriptor)
+            os.chdir(around.scratch(scratch))
 
-            results[name] = in_a_process(name, ground, lock)
+        with somebody_beside(lambda: lock("beside")) as ground["beside"]:
+            names: list[str] = setup["names"]  # type: ignore[assignment]
+            results = {name: in_a_process(name, ground, lambda name=name: lock(name)) for name in names}
         os.write(writer, json.dumps({"results": results, "layers": around.layers.in_words()}).encode())
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  (told to whoever reads)
@@ -105,6 +120,32 @@ def behind_walls(setup: dict[str, object], ground: attacks.Ground, writer: int) 
         os._exit(1)
     finally:
         os.close(held)
+
+
+@contextmanager
+def somebody_beside(prepare: Callable[[], None]) -> Iterator[dict[str, object]]:
+    """An attempt that goes on meanwhile, with a file in its scratch folder; where that is, and its pids."""
+    reader, writer = os.pipe()
+    ended, held = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(held)
+            os.setsid()
+            prepare()
+            with open("treasure", "w") as file:
+                file.write("of another attempt")
+            os.write(writer, json.dumps([os.getcwd(), os.getpid()]).encode())
+            os.read(ended, 1)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    folder, own_pid = json.loads(os.read(reader, 4096))
+    os.close(reader)
+    yield {"folder": folder, "pids": sorted({pid, own_pid})}
+    os.close(held)
+    os.close(ended)
+    os.waitpid(pid, 0)
 
 
 def in_a_process(name: str, ground: attacks.Ground, prepare: Callable[[], None]) -> str:

@@ -5,6 +5,8 @@ What a decoder with a hole would be made to do: native code by ctypes, raw frame
 
 import array
 import ctypes
+import hashlib
+import mmap
 import os
 import signal
 import socket
@@ -12,15 +14,16 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from narrowboat import App, Needs, Retry, current_job
+from narrowboat import App, Needs, Retry, current_job, progress
 from narrowboat.core.job import NewJob, Progress
 from narrowboat.core.outcome import Cancelled, ErrorInfo, Failed, Succeeded
 from narrowboat.executor import wire
 
 app = App("pirate")
 ONCE = Retry(attempts=1)
+MB = 1024 * 1024
 SIGNALS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "signals")
 SLEEP = os.path.realpath("/usr/bin/sleep")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -266,6 +269,16 @@ def stay() -> None:
         pass
 
 
+@app.task(untrusted=True, retry=ONCE)
+def hang_up() -> None:
+    """Close the way to the worker as one does who is dead, and live on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+    for number in sockets():
+        libc.shutdown(number, socket.SHUT_RDWR)
+    while True:
+        pass
+
+
 # Floods.
 
 FLOODS = {
@@ -278,7 +291,7 @@ FLOODS = {
 }  # and what ends each
 
 
-@app.task(untrusted=True, retry=ONCE, timeout=2)
+@app.task(untrusted=True, retry=ONCE, timeout=8)
 def flood(how: str) -> None:
     """As fast as it can, for as long as it lives."""
     token = current_job().fence
@@ -301,3 +314,64 @@ def flood(how: str) -> None:
 def echo(value: int) -> int:
     """A neighbour that is in a hurry."""
     return value
+
+
+# More of the processor, the memory and the disk than one slot's share.
+
+THREADS = 64
+
+
+@app.task(untrusted=True, retry=ONCE, timeout=180)
+def be_busy() -> None:
+    """An honest neighbour that works all the time, as the others are measured against."""
+    progress(0, 1, "under way")
+    while True:
+        pass
+
+
+@app.task(untrusted=True, retry=ONCE, timeout=180, memory="256MB")
+def hog(how: str) -> None:
+    """By many threads, which hold no lock of the interpreter: spin, write to memory and give it back, or sync files."""
+    acts = {"spin_threads": _digest, "thrash_memory": _thrash, "sync_files": _sync}
+    threading.stack_size(max(65_536, os.sysconf("SC_THREAD_STACK_MIN")))
+    progress(0, 1, "under way")
+    for _ in range(THREADS):
+        try:
+            threading.Thread(target=_for_ever, args=(acts[how],), daemon=True).start()
+        except RuntimeError:
+            break
+    _for_ever(acts[how])
+
+
+def _for_ever(act: Callable[[], None]) -> None:
+    while True:
+        try:
+            act()
+        except BaseException:  # noqa: BLE001  (it does not listen when it is told to stop)
+            continue
+
+
+def _digest() -> None:
+    hashlib.sha256(bytes(MB)).digest()
+
+
+def _thrash() -> None:
+    size = 2 * MB
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for _ in range(50):
+            ctypes.memset(start, 1, size)
+            memory.madvise(mmap.MADV_DONTNEED)
+
+
+def _sync() -> None:
+    with open(f"synced-{threading.get_ident()}", "wb") as file:
+        for _ in range(50):
+            os.pwrite(file.fileno(), bytes(65_536), 0)
+            os.fsync(file.fileno())
+
+
+@app.task
+def work() -> int:
+    """A neighbour that needs some 20 ms of the processor."""
+    return sum(hashlib.sha256(bytes(MB)).digest()[0] for _ in range(16))

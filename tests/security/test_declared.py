@@ -18,7 +18,7 @@ from .marks import NEEDS_PYTHON, PLACES, TAKES_TURNS
 
 pytestmark = [*TAKES_TURNS, NEEDS_PYTHON]
 SHOP = """
-import os, socket
+import http.server, os, socket
 from pathlib import Path
 from narrowboat import App, Needs, Retry
 
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 def hear(family, address):
     with socket.socket(family) as connection:
-        connection.settimeout(5)
+        connection.settimeout(30)
         connection.connect(tuple(address) if isinstance(address, list) else address)
         return connection.recv(100).decode()
 
@@ -48,6 +48,43 @@ def resolve(host: str) -> None:
 @app.task(retry=ONCE)
 def send(port: int) -> None:
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port))
+
+@app.task(retry=ONCE)
+def serve(port: int) -> None:
+    socket.create_server(("127.0.0.1", port))
+
+@app.task(retry=ONCE)
+def serve_pages(port: int) -> None:
+    http.server.HTTPServer(("127.0.0.1", port), http.server.BaseHTTPRequestHandler)
+
+@app.task(retry=ONCE, needs=Needs(network=[PORT]))
+def serve_though_it_may_connect(port: int) -> None:
+    socket.create_server(("127.0.0.1", port))
+
+@app.task(retry=ONCE, needs=Needs(network=[PORT]))
+def bind(port: int) -> None:
+    socket.socket().bind(("127.0.0.1", port))
+
+@app.task(retry=ONCE, needs=Needs(network=[PORT]))
+def listen_anywhere() -> None:
+    socket.socket().listen()
+
+@app.task(needs=Needs(network=True))
+def serve_as_declared() -> bool:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        return server.accept()[0].fileno() > 2
+
+@app.task(retry=ONCE, needs=Needs(sockets=[HERE / "open.sock"]))
+def make_a_socket(path: str) -> None:
+    socket.socket(socket.AF_UNIX).bind(path)
+
+@app.task(needs=Needs(sockets=[HERE / "open.sock"]))
+def make_a_socket_in_scratch() -> bool:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind("own.sock")
+        server.listen()
+        client.connect("own.sock")
+        return os.path.exists("own.sock")
 """
 
 
@@ -128,4 +165,27 @@ def test_names_and_datagrams_are_refused_in_words(quay: Quay) -> None:
     assert f"task shop.resolve tried to connect to localhost.invalid:80; {said}[80])" in (
         quay.run("resolve", "localhost.invalid").reason
     )
-    assert f"task shop.send tried to connect to the network; {said}True)" in quay.run("send", 9).reason
+    assert f"task shop.send tried to use the network; {said}True)" in quay.run("send", 9).reason
+
+
+@pytest.mark.parametrize("task", ["serve", "serve_pages", "serve_though_it_may_connect", "bind"])
+def test_listening_is_refused_in_words_also_on_a_port_that_may_be_connected_to(quay: Quay, task: str) -> None:
+    port = quay.declared.getsockname()[1]
+    said = f"task shop.{task} tried to listen on 127.0.0.1:{port}; to allow it, declare needs=Needs(network=True)"
+    assert said in quay.run(task, port).reason
+
+
+def test_who_may_connect_to_a_port_may_not_listen_on_whichever_is_free(quay: Quay) -> None:
+    said = "task shop.listen_anywhere tried to use the network; to allow it, declare needs=Needs(network=True)"
+    assert said in quay.run("listen_anywhere").reason
+
+
+def test_who_declares_the_network_may_listen(quay: Quay) -> None:
+    assert quay.run("serve_as_declared").result == b"true"
+
+
+def test_local_sockets_are_made_in_scratch_and_nowhere_else(quay: Quay) -> None:
+    assert quay.run("make_a_socket_in_scratch").result == b"true"
+    path, declare = str(quay.folder / "new.sock"), f'declare needs=Needs(write=["{quay.folder}"])'
+    said = f"tried to make the socket {path}; to allow it outside its scratch folder, {declare}"
+    assert said in quay.run("make_a_socket", path).reason

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import pty
+import re
 import resource
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import layers, zygotes
 from narrowboat import App, kernel
 from narrowboat.core.needs import Limits, Reach
 from narrowboat.executor import child
@@ -27,6 +29,7 @@ from narrowboat.sandbox.walls import Order, Walls
 from tests.support.memory import holds
 from tests.support.processes import running_worker, wait_for
 
+from . import table
 from .alone import become, outcome
 from .attacks import ATTACKS
 from .ground import EXECUTOR_USER, MB, USER, ground_for, run_attacks
@@ -41,32 +44,36 @@ NAMES = [name for group in ATTACKS.values() for name in group]
 STOPS = {
     "namespaces": {
         "read_a_file_of_the_worker", "see_whether_a_file_exists", "read_the_database", "open_by_handle",
+        "read_the_scratch_of_another", "write_into_the_scratch_of_another",
         "write_outside", "change_the_mode_of_a_file", "write_into_the_app", "read_the_environment_of_the_worker",
         "see_the_processes_of_the_machine", "trace_the_worker", "take_a_descriptor_of_the_worker",
         "connect_to_a_local_port", "send_a_datagram", "connect_to_a_unix_socket", "connect_to_an_abstract_socket",
-        "run_a_shell", "signal_the_worker", "signal_everybody", "slow_the_worker_down", "execute_a_written_file",
-        "fill_the_scratch_folder",
+        "run_a_shell", "signal_the_worker", "slow_the_worker_down", "execute_a_written_file",
+        "fill_the_scratch_folder", "fill_shared_memory",
     },
     "landlock": {
         "read_a_file_of_the_worker", "read_through_a_symbolic_link", "read_through_a_hard_link", "read_by_climbing_up",
-        "list_a_folder_of_the_worker", "read_the_database", "write_outside", "empty_a_file", "append_to_a_file",
+        "list_a_folder_of_the_worker", "read_the_database", "read_the_scratch_of_another",
+        "write_into_the_scratch_of_another", "write_outside", "empty_a_file", "append_to_a_file",
         "remove_a_file", "rename_a_file", "make_a_folder", "write_into_the_app", "run_a_shell", "run_an_own_file",
         "run_from_memory", "connect_to_a_local_port", "listen_on_a_port", "connect_to_an_abstract_socket",
-        "signal_the_worker", "signal_by_pidfd", "open_the_memory_of_the_worker", "trace_the_worker",
+        "signal_the_worker", "signal_by_pidfd", "signal_another", "open_the_memory_of_the_worker",
+        "open_the_memory_of_another", "trace_the_worker",
     },
     "seccomp": {
         "open_by_handle", "empty_a_file", "change_the_mode_of_a_file", "change_the_time_of_a_file",
         "read_memory_with_process_vm_readv", "trace_the_worker", "take_a_descriptor_of_the_worker",
         "read_a_key_of_the_session", "use_shared_memory_of_system_v", "connect_to_a_local_port", "send_a_datagram",
         "connect_to_a_unix_socket", "send_from_a_pair_to_a_path", "ask_the_kernel_by_netlink", "run_a_shell",
-        "run_from_memory", "fork", "signal_the_worker", "signal_everybody", "have_the_kernel_signal_the_worker",
-        "slow_the_worker_down", "make_a_user_namespace", "use_io_uring", "load_a_bpf_program", "use_userfaultfd",
-        "watch_with_perf", "make_memory_writable_and_executable", "make_written_memory_executable",
-        "change_the_personality", "take_a_memory_file", "leave_the_session", "leave_the_process_group",
+        "run_from_memory", "fork", "signal_the_worker", "signal_another", "signal_everybody",
+        "have_the_kernel_signal_the_worker", "slow_the_worker_down", "make_a_user_namespace", "use_io_uring",
+        "load_a_bpf_program", "use_userfaultfd", "watch_with_perf", "make_memory_writable_and_executable",
+        "make_written_memory_executable", "change_the_personality", "take_a_memory_file", "leave_the_session",
+        "leave_the_process_group",
     },
     "limits": {
         "take_heap", "take_private_pages", "take_shared_pages", "take_address_space", "raise_the_limits",
-        "open_many_files",
+        "open_many_files", "write_a_large_file",
     },
 }  # fmt: skip
 
@@ -136,7 +143,7 @@ def test_without_capabilities_root_is_bound_by_the_modes_of_files(folder: Path) 
     secret.write_text("a secret")
     secret.chmod(0)
     assert outcome(secret.read_text) == "a secret"
-    assert outcome(secret.read_text, system.drop_capabilities) == "EACCES"
+    assert outcome(secret.read_text, lambda: system.capset(*system.NO_CAPABILITIES)) == "EACCES"
 
 
 def test_who_is_not_dumpable_cannot_be_looked_into_by_the_same_user() -> None:
@@ -228,7 +235,8 @@ def limit_only() -> None:
     around.has_root = True  # so that processes are counted; here, all of the user
     around._memory = walls._Memory(*kernel.memory_now())
     around._limit_all()
-    around._limit(LIMITS)
+    for limit in around._limits(LIMITS):
+        resource.setrlimit(*limit)
 
 
 def write_a_large_file(folder: Path) -> str:
@@ -339,7 +347,7 @@ def test_landlock_alone(folder: Path, bystander: int, what: str) -> None:
 
         def restrict() -> None:
             system.give_up_privileges()
-            landlock.restrict(landlock.ruleset([], (), landlock.version()))
+            landlock.restricting(landlock.ruleset([], (), landlock.version()))()
 
         assert not outcome(attempt).isupper()
         assert outcome(attempt, restrict) == number
@@ -354,7 +362,7 @@ def test_landlock_leaves_what_was_declared(folder: Path) -> None:
         def restrict() -> None:
             system.give_up_privileges()
             places = [landlock.place(str(folder), landlock.READ)]
-            landlock.restrict(landlock.ruleset(places, (port,), landlock.version()))
+            landlock.restricting(landlock.ruleset(places, (port,), landlock.version()))()
 
         assert outcome((folder / "declared").read_text, restrict) == "shown"
         assert outcome(lambda: connect(port), restrict) == "connected"
@@ -427,15 +435,15 @@ def test_a_private_root_alone(folder: Path) -> None:
 # What the kernel says of an executor of a real worker.
 
 APP = """
-import os
+import os, time
 from narrowboat import App, progress
 app = App("shop")
 
 @app.task(memory="100MB")
 def wait(path: str) -> None:
+    os.open("/dev/zero", os.O_RDONLY)
     progress(0, 1, "waiting")
-    while True:
-        os.read(os.open("/dev/zero", os.O_RDONLY), 1)
+    time.sleep(600)
 """
 
 
@@ -449,8 +457,8 @@ def test_the_kernel_says_so_of_an_executor(restricted: bool) -> None:
     ):
         app = App("shop", url=there.url)
         job = app.enqueue_by_name("shop.wait", "x")
-        [executor] = wait_for("an executor", worker.executors)
         wait_for("its task to run", lambda: job.refresh().progress)
+        [executor] = worker.executors()
         proc = Path(f"/proc/{executor}")
         status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
         fields = (proc / "stat").read_text().rpartition(")")[2].split()
@@ -484,3 +492,26 @@ def test_a_zygote_has_nothing_of_the_worker_in_its_memory_though_the_sandbox_is_
         for zygote in worker.zygotes():
             assert secret.encode() not in Path(f"/proc/{zygote}/environ").read_bytes()
             assert not holds(zygote, secret.encode())
+
+
+def test_the_page_says_what_each_layer_costs() -> None:
+    """The figures are those of another run; what they are of must be what is measured, and all of it."""
+    _, *each = layers.run(3)
+    once = zygotes.run(1)
+    rows = {name for layer in table.LAYERS for name in (*layer.once, *layer.each)}
+    assert {*each[0]} - {"fork", "whole"} <= rows
+    assert {*once[0]} - {zygotes.ZYGOTE, zygotes.WALLS} == rows - {*each[0]} - {"lifeline"}
+    assert all(us > 0 for us in once[0].values())
+    page = table.PAGE.read_text().partition(table.MARKS["layers"][0])[2].partition(table.MARKS["layers"][1])[0]
+    said, found = (
+        [re.sub(r"[\d,]+ / [\d,]+", "#", line) for line in text.splitlines() if line.startswith("|")]
+        for text in (page, table.of_layers((each[0], each[1]), once, ""))
+    )
+    assert said == found
+    assert sum(line.count("#") for line in said) == 14
+
+
+def test_each_layer_is_tried_alone() -> None:
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for layer in table.LAYERS for name in layer.tests if f"\ndef test_{name}(" not in text] == []
+    assert all(layer.tests for layer in table.LAYERS)

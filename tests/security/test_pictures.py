@@ -71,7 +71,7 @@ def test_it_is_the_sandbox_that_makes_the_difference(ground: Ground) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_honest_pictures_come_out(worker: App, way: str) -> None:
-    sizes = worker.enqueue_by_name(f"gallery.honest_{way}").wait(30).result
+    sizes = worker.enqueue_by_name(f"gallery.honest_{way}").wait(60).result
     width, height = sizes.pop("text")
     assert sizes == SIZES
     assert width > height > 5

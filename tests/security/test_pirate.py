@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -26,7 +27,8 @@ from . import docker, pirate
 pytestmark = pytest.mark.linux
 TREASURE = "doubloons-" + secrets.token_hex(16)
 SLOTS = 3
-LATE_S = 2.0  # for a neighbour, where it takes milliseconds alone
+MOST = 3.0  # times as long as beside one honest neighbour that is busy; beside 24 of those it was 4.5 times
+LATE_S = 6.0  # for a neighbour, where it takes milliseconds alone; who is held up by a flood is so for 8 s
 
 
 @dataclass
@@ -71,7 +73,7 @@ def victim(sea: Sea) -> Iterator[JobHandle[Any]]:
     wait_for("the victim to run", lambda: job.refresh().state == "running")
     yield job
     go.touch()
-    assert job.wait(20).result == TREASURE[::-1]
+    assert job.wait(40).result == TREASURE[::-1]
     assert job.record.attempts == 1
 
 
@@ -86,7 +88,7 @@ def test_no_other_job_is_within_its_reach(sea: Sea, victim: JobHandle[Any]) -> N
     waiting = [sea.enqueue("guard", TREASURE, "/") for _ in range(20)]
     assert TREASURE not in sea.run("overhear").result.decode()
     for job in waiting:
-        job.wait(20)
+        job.wait(40)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into an executor")
@@ -97,14 +99,15 @@ def test_no_other_job_is_in_its_memory(sea: Sea) -> None:
     waiting = [sea.enqueue("guard", treasure, "/") for _ in range(20)]
     wait_for("both to run", lambda: {job.refresh().state for job in (lurker, victim)} == {"running"})
     try:
-        [pid] = [pid for pid in sea.worker.executors() if holds(pid, mark.encode())]
-        assert any(holds(other, treasure.encode()) for other in sea.worker.executors())
+        # A job runs from its claim on, a moment before its executor has read it.
+        [pid] = wait_for("it to be read", lambda: [pid for pid in sea.worker.executors() if holds(pid, mark.encode())])
+        wait_for("the other", lambda: any(holds(other, treasure.encode()) for other in sea.worker.executors()))
         assert not holds(pid, treasure.encode())
         assert holds(pid, mark.encode())  # so it was there to be looked into
     finally:
         go.touch()
         for job in (lurker, victim, *waiting):
-            job.wait(20)
+            job.wait(40)
 
 
 @pytest.mark.parametrize("how", pirate.FORGERIES)
@@ -142,7 +145,7 @@ def test_nothing_stays_for_the_next_attempt(sea: Sea, victim: JobHandle[Any]) ->
 
     assert sea.run("leave", seconds).result == b'"1 in memory"'
     assert sea.run("look").result == b"[]"
-    wait_for("its helpers to be gone", lambda: not helpers(), 10)
+    wait_for("its helpers to be gone", lambda: not helpers())
 
 
 def _runs(entry: Path, argument: str) -> bool:
@@ -155,7 +158,12 @@ def _runs(entry: Path, argument: str) -> bool:
 def test_it_cannot_outlive_its_attempt(sea: Sea, victim: JobHandle[Any]) -> None:
     assert sea.run("stay").result == b'"left"'
     # Spares are forked meanwhile, so it is known by what it does, not by its number.
-    wait_for("its process to be gone", lambda: not any(is_busy(pid) for pid in sea.worker.executors()), 15)
+    wait_for("its process to be gone", lambda: not any(is_busy(pid) for pid in sea.worker.executors()))
+
+
+def test_one_that_hangs_up_is_taken_for_dead_and_is_so_soon(sea: Sea, victim: JobHandle[Any]) -> None:
+    assert sea.run("hang_up").reason == "crashed: the process vanished"
+    wait_for("its process to be gone", lambda: not any(is_busy(pid) for pid in sea.worker.executors()))
 
 
 def test_those_that_stay_do_not_take_more_than_their_slots(sea: Sea, victim: JobHandle[Any]) -> None:
@@ -165,7 +173,7 @@ def test_those_that_stay_do_not_take_more_than_their_slots(sea: Sea, victim: Job
         while job.refresh().state != "succeeded":
             most = max(most, len(sea.worker.executors()))
     assert most <= 3 * SLOTS + 1  # besides the slots and as many spares, those that seem to be just ending
-    wait_for("them to be gone", lambda: not any(is_busy(pid) for pid in sea.worker.executors()), 20)
+    wait_for("them to be gone", lambda: not any(is_busy(pid) for pid in sea.worker.executors()))
 
 
 def is_busy(pid: int) -> bool:
@@ -182,10 +190,36 @@ def test_a_flood_does_not_hold_up_its_neighbours(sea: Sea, victim: JobHandle[Any
     latencies: list[float] = []
     while not latencies or (len(latencies) < 100 and flooder.refresh().state in ("queued", "running")):
         began = time.monotonic()
-        assert sea.enqueue("echo", 1).wait(20).result == 1
+        assert sea.enqueue("echo", 1).wait(40).result == 1
         latencies.append(time.monotonic() - began)
     print(how, len(latencies), sorted(latencies)[len(latencies) // 2], max(latencies))
     assert max(latencies) < LATE_S
-    record = flooder.wait(20).record
+    record = flooder.wait(40).record
     assert record.reason.startswith(f"crashed: {pirate.FLOODS[how]}"), record.reason
     assert len(record.history[0].logs) <= 201
+
+
+@pytest.mark.parametrize("how", ["spin_threads", "thrash_memory", "sync_files"])
+def test_it_slows_its_neighbours_no_more_than_one_who_is_busy(sea: Sea, how: str) -> None:
+    """In turn, since the machine may be busy; by the best of three, since a share that is not kept is kept in none."""
+    ratios: list[float] = []
+    for _ in range(3):
+        busy, hogged = took_beside(sea, "be_busy"), took_beside(sea, "hog", how)
+        ratios.append(hogged / busy)
+        print(f"{how}: {hogged * 1000:.0f} ms, beside one who is busy {busy * 1000:.0f} ms")
+    assert min(ratios) < MOST, ratios
+
+
+def took_beside(sea: Sea, *neighbour: str) -> float:
+    """Seconds from enqueue to result of jobs that work for a moment, while this one runs; their median."""
+    job = sea.enqueue(*neighbour)
+    wait_for("it to be under way", lambda: job.refresh().progress)
+    taken: list[float] = []
+    for _ in range(8):
+        began = time.monotonic()
+        sea.run("work")
+        taken.append(time.monotonic() - began)
+    assert job.refresh().state == "running"
+    job.cancel()
+    assert job.wait(40).state == "cancelled"
+    return statistics.median(taken)

@@ -43,7 +43,7 @@ def connect(port: int) -> None:
 
 @app.task(retry=ONCE, needs=Needs(network=True))
 def connect_as_declared(port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), 2) as connection:
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
         return connection.recv(100).decode()
 
 @app.task(retry=ONCE)

@@ -111,7 +111,7 @@ def sort() -> str:
 def not_sort():
     subprocess.run(["/bin/sh", "-c", "true"], check=True)
 
-@app.task(retry=ONCE, cpu=1, timeout=20)
+@app.task(retry=ONCE, cpu=1, timeout=60)
 def spin():
     while True:
         pass
@@ -128,7 +128,7 @@ class Shop:
 
     def run(self, task: str, *args: object) -> Job:
         """The record of a job that has ended."""
-        return self.app.enqueue_by_name(f"shop.{task}", *args).wait(30).record
+        return self.app.enqueue_by_name(f"shop.{task}", *args).wait(70).record
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def cli(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -226,7 +226,7 @@ def test_require_refuses_a_host_that_cannot_keep_all_of_it(tmp_path: Path) -> No
          "--url", f"sqlite:///{tmp_path}/n.db", "--sandbox", "require"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1
     assert "and this host cannot keep all of it. not enforced: " in done.stderr
@@ -241,7 +241,7 @@ def test_doctor_tells_what_holds_here_and_in_a_container(tmp_path: Path) -> None
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert there.returncode == 1, there.stderr
     states = {line[:15].strip(): line[15:25].strip() for line in there.stdout.splitlines() if line[15:16].isalpha()}

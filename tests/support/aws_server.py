@@ -17,6 +17,15 @@ from .servers import free_port
 
 REGION = "eu-west-1"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+# moto asks for the time three times for each message of a queue, whenever one is sent, by way of three dates.
+MOTO = """
+import time
+from moto.server import main
+from moto.sqs import models
+models.unix_time = time.time
+models.unix_time_millis = lambda: time.time() * 1000
+main(["-H", "127.0.0.1", "-p", "{port}"])
+"""
 _prefixes = itertools.count(1)
 
 
@@ -33,7 +42,7 @@ class AwsServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{self.port}'])"],
+            [sys.executable, "-c", MOTO.format(port=self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -8,10 +8,12 @@ import re
 def holds(pid: int, needle: bytes) -> bool:
     """Whether the memory of a process contains these bytes, its environment block included. One that ended has none."""
     try:
-        maps, memory = open(f"/proc/{pid}/maps"), open(f"/proc/{pid}/mem", "rb", buffering=0)
+        with open(f"/proc/{pid}/maps") as shown:
+            maps = shown.readlines()
+        memory = open(f"/proc/{pid}/mem", "rb", buffering=0)
     except (FileNotFoundError, ProcessLookupError):
         return False
-    with maps, memory:
+    with memory:
         for line in maps:
             match = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
             if not match or "[v" in line:

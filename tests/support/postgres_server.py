@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -23,8 +22,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from .processes import children_of, wait_for
-from .servers import free_port
+from .processes import children_of, is_alive, wait_for
+from .servers import free_port, quick_folder
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 QUICK = {"fsync": "off", "full_page_writes": "off"}  # for tests that kill no server
@@ -60,7 +59,7 @@ class PostgresServer:
         where = programs()
         assert where is not None
         self._programs, self._settings = where, COMMON | (QUICK if settings is None else settings)
-        self.folder = Path(tempfile.mkdtemp(prefix="nbpg-", dir="/tmp"))  # a socket's path may have 107 bytes
+        self.folder = quick_folder("nbpg-")
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,7 +102,7 @@ class PostgresServer:
                 start_new_session=True,
                 **self.as_user(),
             )
-        wait_for("the server to take connections", self._is_ready)
+        wait_for("the server to take connections", self._is_ready, 60.0)
 
     def serve(self, **settings: str) -> None:
         """Start it with more settings."""
@@ -114,9 +113,12 @@ class PostgresServer:
         """kill -9 of every process of it, at once, as when the machine goes down."""
         assert self._process is not None
         os.kill(self.pid, signal.SIGSTOP)  # so that it starts no more
-        for pid in (*children_of(self.pid), self.pid):
+        children = children_of(self.pid)
+        for pid in (*children, self.pid):
             os.kill(pid, signal.SIGKILL)
         self._process.wait(30)
+        # It does not start again while one of them still has its memory.
+        wait_for("its processes to be gone", lambda: not any(map(is_alive, children)))
 
     @contextlib.contextmanager
     def frozen(self) -> Generator[None]:

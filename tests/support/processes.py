@@ -91,7 +91,7 @@ class WorkerProcess:
                 raise AssertionError(f"the worker ended with {self.process.returncode}:\n{self.output()}")
             return "drains for" in self.output()
 
-        wait_for("the worker's banner", has_banner)
+        wait_for("the worker's banner", has_banner, 60.0)
         return self
 
     def output(self) -> str:
@@ -117,9 +117,9 @@ class WorkerProcess:
     def kill(self) -> None:
         """kill -9, and reap."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
-    def stop(self, timeout_s: float = 40.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """TERM, and the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -146,7 +146,7 @@ def running_worker(
             with contextlib.suppress(ProcessLookupError):
                 worker.process.send_signal(signal.SIGCONT)
             worker.process.kill()
-            worker.process.wait(10)
+            worker.process.wait(30)
 
 
 def named_below(pid: int, name: str) -> list[int]:

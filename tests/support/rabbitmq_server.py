@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.parse import quote
 
 from .certificates import issued
 from .processes import wait_for
-from .servers import free_port, program
+from .servers import free_port, program, quick_folder
 
 _names = itertools.count(1)
 SCRIPTS = "/usr/lib/rabbitmq/bin"  # Debian's in /usr/sbin change to the user of the system's own node
@@ -34,11 +33,18 @@ class RabbitServer:
     """A node; killed and started again it has the same ports and the same data.
 
     settings: as in rabbitmq.conf. certificates: it takes TLS, too, at `tls_port`, and shows `certificates`.
+    folder: an empty one, for all that it writes.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, certificates: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        certificates: bool = False,
+        folder: Path | None = None,
+    ) -> None:
         self._server, self._ctl = _script("rabbitmq-server"), _script("rabbitmqctl")
-        self.folder = Path(tempfile.mkdtemp(prefix="nbrq-", dir="/tmp"))
+        self.folder = folder or quick_folder("nbrq-")
         self.port, self.management_port, self._epmd_port = free_port(), free_port(), free_port()
         self.log = self.folder / "output"
         lines = {
@@ -106,6 +112,13 @@ class RabbitServer:
         """A URL under which there are no queues yet."""
         return f"{self.url}?prefix=t{next(_names)}"
 
+    def clear(self, url: str) -> None:
+        """Delete the queues of a test: hundreds keep the node busy with counting what is in them."""
+        prefix = url.partition("?prefix=")[2]
+        for queue in self.asked("queues/%2F?disable_stats=true&enable_queue_totals=true"):
+            if queue["name"].startswith(f"{prefix}."):
+                self.asked(f"queues/%2F/{quote(queue['name'], safe='')}", "DELETE")
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         with self.log.open("ab") as output:
@@ -129,7 +142,7 @@ class RabbitServer:
             except OSError:
                 return False
 
-        wait_for("rabbitmq-server", answers, 90.0)
+        wait_for("rabbitmq-server", answers, 180.0)
 
     def ctl(self, *words: str) -> str:
         """What `rabbitmqctl` prints, without headings."""
@@ -160,7 +173,7 @@ class RabbitServer:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q=", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 

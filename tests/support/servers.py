@@ -40,6 +40,16 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
+def quick_folder(prefix: str) -> Path:
+    """A new folder in memory, where there is a file system with room for it: else a slow disk holds up what is timed.
+
+    Its path is short, for sockets. What is on it outlives processes that are killed, though not the machine.
+    """
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=memory if has_room else "/tmp"))
+
+
 class RedisServer:
     """A redis-server; killed and started again it has the same port and the same data.
 
@@ -66,7 +76,7 @@ class RedisServer:
                 raise AssertionError(f"redis-server ended with {self.process.returncode}: {self.log.read_text()}")
             return self.says("PING") == "+PONG"
 
-        wait_for("redis-server", answers)
+        wait_for("redis-server", answers, 60.0)
 
     def says(self, *words: str) -> str:
         """The first line of its answer to a command; empty where there is none."""

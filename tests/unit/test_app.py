@@ -241,7 +241,7 @@ def test_importing_narrowboat_loads_no_backend() -> None:
     [
         ("@app.task(name='a.sell')\ndef sell(of: int) -> int: ...", []),
         ("@app.task(name='a.sell')\nasync def sell(of: int) -> int: ...", ["asyncio"]),
-        ("@app.task(name='a.sell')\ndef sell(of: File) -> None: ...", ["lzma", "tempfile"]),
+        ("@app.task(name='a.sell')\ndef sell(of: File) -> None: ...", ["lzma", "random", "tempfile"]),
     ],
 )
 def test_executors_are_forked_from_no_more_than_their_tasks_take(task: str, loaded: list[str]) -> None:
@@ -249,6 +249,7 @@ def test_executors_are_forked_from_no_more_than_their_tasks_take(task: str, load
         "import sys\nfrom narrowboat import App, File\nfrom narrowboat.executor import child, zygote\n"
         f"app = App('a')\n{task}\nchild.Mould(app.runnables(), app.hooks)\n"
         "heavy = {'asyncio', 'lzma', 'statistics', 'tempfile', 'tomllib', 'difflib'} & set(sys.modules)\n"
+        "heavy |= {'hashlib', 'sysconfig', 'random'} & set(sys.modules)\n"
         "print(sorted(heavy), file=sys.__stdout__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrowboat import Backoff, Breaker, ConfigError, Limit, Rate, Retry
-from narrowboat.core import keys
+from narrowboat.core import digest, keys
 from narrowboat.core.codec import printable
 from narrowboat.core.controls import Controls, controls_of
 from narrowboat.core.decide import Settlement, decide
@@ -204,6 +206,21 @@ def test_a_job_id_says_its_task_and_sorts_by_time() -> None:
         assert task_of(text) is None
 
 
+def test_a_process_and_its_forks_make_no_id_twice() -> None:
+    new_job_id("t")  # others are ready for the next ones, which a fork must not take, too
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, new_job_id("t").encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        of_child = answer.read()
+    os.waitpid(pid, 0)
+    drawn = [job_id[-16:] for job_id in (of_child, new_job_id("t"))]
+    assert len(of_child) == 28 and drawn[0] != drawn[1]
+
+
 def test_task_names() -> None:
     assert is_task_name("studio.images.thumbnail")
     assert not any(map(is_task_name, ["", "a b", "a:b", ".a", "a..b", "a" * 201, "1a"]))
@@ -222,3 +239,8 @@ def test_a_key_template_that_cannot_be_filled_in_says_what_there_is() -> None:
 
 def test_text_from_the_far_side_cannot_steer_a_terminal() -> None:
     assert printable("\x1b[2Jhi\r\n") == "\\x1b[2Jhi\\r\n"
+
+
+def test_digests_are_those_of_hashlib() -> None:
+    for content in (b"", b"narrowboat", bytes(range(256)) * 9):
+        assert digest.sha256(content) == hashlib.sha256(content).hexdigest()

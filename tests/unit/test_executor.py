@@ -22,6 +22,13 @@ def nap(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@app.task
+def outlast_the_timer() -> None:
+    """Run until the timer of a job before has struck, and was set anew for this one."""
+    while signal.getitimer(signal.ITIMER_REAL)[0] < 30:
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def executor() -> Generator[SerialExecutor]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGUSR1)}
@@ -34,12 +41,13 @@ def executor() -> Generator[SerialExecutor]:
         signal.signal(number, handler)
 
 
-def outcomes(executor: SerialExecutor, *naps: tuple[float, float]) -> list[Outcome]:
-    """Of naps of (seconds, timeout) that wait in the channel together."""
+def outcomes(executor: SerialExecutor, *jobs: tuple[float | None, float]) -> list[Outcome]:
+    """Of jobs that wait in the channel together: (seconds, timeout) of naps, (None, timeout) to outlast the timer."""
     ours, theirs = wire.pair()
-    for token, (seconds, timeout_s) in enumerate(naps):
-        args = b'{"seconds":%g}' % seconds
-        ours.send(wire.encode(wire.Run(token, f"{nap.name}:{token}", nap.name, "default", 1, args, timeout_s)))
+    for token, (seconds, timeout_s) in enumerate(jobs):
+        name = outlast_the_timer.name if seconds is None else nap.name
+        args = b"{}" if seconds is None else b'{"seconds":%g}' % seconds
+        ours.send(wire.encode(wire.Run(token, f"{name}:{token}", name, "default", 1, args, timeout_s)))
     ours.shutdown(1)
     executor.serve(theirs)
     theirs.close()
@@ -54,13 +62,15 @@ def outcomes(executor: SerialExecutor, *naps: tuple[float, float]) -> list[Outco
 
 
 def test_the_timer_of_a_job_before_stops_no_later_one(executor: SerialExecutor) -> None:
-    assert outcomes(executor, (0.0, 0.1), (0.3, 60.0), (0.0, 60.0)) == [Succeeded()] * 3
+    assert outcomes(executor, (0.0, 1.0), (None, 60.0), (0.0, 60.0)) == [Succeeded()] * 3
 
 
-@pytest.mark.parametrize("before_s", [60.0, 0.05])
-def test_a_timeout_strikes_whatever_the_timer_was_set_for(executor: SerialExecutor, before_s: float) -> None:
+@pytest.mark.parametrize(("before_s", "timeout_s"), [(60.0, 0.2), (1.0, 1.3)], ids=["later", "earlier"])
+def test_a_timeout_strikes_whatever_the_timer_was_set_for(
+    executor: SerialExecutor, before_s: float, timeout_s: float
+) -> None:
     began = time.monotonic()
-    first, second = outcomes(executor, (0.0, before_s), (30.0, 0.2))
-    assert 0.2 <= time.monotonic() - began < 20
+    first, second = outcomes(executor, (0.0, before_s), (30.0, timeout_s))
+    assert timeout_s <= time.monotonic() - began < 20
     assert first == Succeeded()
     assert isinstance(second, Crashed) and second.cause == "timeout"

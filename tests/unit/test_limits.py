@@ -116,7 +116,7 @@ def new(number: object, queue: str = "q", client: str = "") -> NewJob:
 
 
 def _flood(path: str, name: str, start: threading.Event, taken: object) -> None:
-    backend = SQLiteBackend(Path(path))
+    backend = SQLiteBackend(Path(path), timeout_s=60.0)  # the others may stand still with the lock
     start.wait(30)
     count = 0
     for number in range(60):

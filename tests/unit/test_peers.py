@@ -183,7 +183,7 @@ def test_a_short_run_measures_and_counts_every_job(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     [system] = json.loads((tmp_path / "results.json").read_text())["systems"]

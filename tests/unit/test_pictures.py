@@ -89,10 +89,10 @@ def test_a_picture_whose_header_does_not_tell_is_refused(tmp_path: Path, content
     ids=["segments", "no marker", "boxes", "entries"],
 )
 def test_a_header_that_goes_on_and_on_costs_little(tmp_path: Path, content: bytes) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(FileTypeRefused):
         kept(tmp_path, content)
-    assert time.process_time() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_header_that_comes_late_in_the_file_is_found(tmp_path: Path) -> None:

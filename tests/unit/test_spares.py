@@ -60,9 +60,9 @@ class Quay:
         """What a worker's turn does: all that was asked for is there, and jobs are given."""
         self.pool.assign()
         while self.zygote.asked:
-            for executor in self.zygote.asked:
-                executor.process = kernel.Process(os.getpid())  # as if it were one
-            self.zygote.asked.clear()
+            asked, self.zygote.asked = self.zygote.asked, []
+            for executor in asked:
+                self.pool.forked(executor.request, kernel.Process(os.getpid()))  # as if it were one
             self.pool.assign()
 
     def begin(self, spec: TaskSpec) -> Executor:

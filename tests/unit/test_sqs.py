@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import threading
 
 import pytest
 from hypothesis import given
@@ -14,7 +17,7 @@ from narrowboat.backends.sqs.messages import LARGEST, body_of, entry_for
 from narrowboat.backends.sqs.names import queue_name
 from narrowboat.backends.sqs.service import MOST_BYTES, batches
 from narrowboat.backends.transport import Notice
-from narrowboat.core.errors import ConfigError, PayloadTooLarge
+from narrowboat.core.errors import BackendUnavailable, ConfigError, PayloadTooLarge
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,27 @@ from narrowboat.core.errors import ConfigError, PayloadTooLarge
 )
 def test_names_can_be_read(channel: str, name: str) -> None:
     assert queue_name("nb-", channel) == name
+
+
+def test_a_line_that_is_cut_while_it_is_sealed_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    line, _ = server.accept()
+                    with line:
+                        line.recv(4096)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        endpoint = f"https%3A//127.0.0.1%3A{server.getsockname()[1]}"
+        transport = open_transport(f"sqs://eu-west-1?endpoint_url={endpoint}")
+        with pytest.raises(BackendUnavailable):
+            transport.publish([Notice("queue:a", "t:1", b"{}", 0)])
+        transport.close()
+        server.shutdown(socket.SHUT_RDWR)
 
 
 CHANNELS = st.one_of(

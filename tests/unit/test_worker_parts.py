@@ -6,14 +6,15 @@ import itertools
 import os
 import threading
 import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from narrowboat import ConfigError, kernel
-from narrowboat.backends.base import Retention, Step, StepReply, Wakeup, Want, WorkerInfo
+from narrowboat import BackendUnavailable, ConfigError, kernel
+from narrowboat.backends.base import Retention, Step, StepReply, Wakeup, Want, WorkerInfo, WorkerView
 from narrowboat.backends.memory import MemoryBackend
 from narrowboat.backends.sqlite import SQLiteBackend
 from narrowboat.core import codec
@@ -29,15 +30,16 @@ from narrowboat.sandbox import system
 from narrowboat.worker.ahead import Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
-from narrowboat.worker.exchange import JOIN_S, Exchange
+from narrowboat.worker.exchange import JOIN_S, STUCK_STEP_S, Exchange
 from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause_of_death
 from narrowboat.worker.heartbeat import Heartbeat
 from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import BATCH, Ledger
-from narrowboat.worker.link import Link
-from narrowboat.worker.mail import Mailbox, Stepped
-from narrowboat.worker.pace import MOST_AHEAD, SHORT_S, Pace
+from narrowboat.worker.link import Contact, Link
+from narrowboat.worker.mail import Mailbox, Rescued, Stepped
+from narrowboat.worker.neighbours import Neighbours
+from narrowboat.worker.pace import LATE_S, MOST_AHEAD, SHORT_S, SOON_S, Pace
 from narrowboat.worker.pool import Pool
 from narrowboat.worker.secrets import Secrets
 from narrowboat.worker.settings import Settings, parse_queues, slots_for
@@ -213,13 +215,36 @@ def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
 
 def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
     ledger = Ledger("w")
-    assert ledger.due_at(can_batch=True) is None
+    assert ledger.due_at(wait_s=0.002) is None
     ledger.ended(held(), Succeeded())
-    assert ledger.due_at(can_batch=False) == 0.0
-    assert (ledger.due_at(can_batch=True) or 0) > 0
+    assert ledger.due_at(wait_s=0.0) == 0.0
+    assert (ledger.due_at(wait_s=0.002) or 0) > 0
     for number in range(BATCH):
         ledger.ended(held(f"t:{number}"), Released())
-    assert ledger.due_at(can_batch=True) == 0.0
+    assert ledger.due_at(wait_s=0.002) == 0.0
+
+
+def test_a_settlement_waits_for_a_part_of_the_time_that_executors_have_work_for() -> None:
+    pool = make_pool(2)
+    for _ in range(50):
+        pool.pace.note("t", 0.005)
+    assert pool.company_s() == 0.0, "they would wait"
+    pool.take([held() for _ in range(3)])
+    assert pool.company_s() == 0.0, "so short a wait brings no company"
+    pool.take([held() for _ in range(3)])
+    assert pool.company_s() == pytest.approx(0.005 * 3 / 4, rel=0.01)
+    pool.take([held() for _ in range(100)])
+    assert pool.company_s() == LATE_S
+
+
+def test_long_jobs_at_hand_are_no_reason_to_wait_and_many_short_ones_are() -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace.note("long", 3600.0)
+    assert pace.company_s(1.0) == 0.0, "they may wait for a fork, and other slots be free"
+    pace = Pace()
+    pace.note("shortest", 0.00001)
+    assert (pace.company_s(8.0), pace.company_s(8.5)) == (0.0, SOON_S)
 
 
 def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
@@ -470,18 +495,18 @@ def test_thousands_of_old_records_go_in_one_beat() -> None:
     assert queue.counts == {State.CANCELLED: 10}
 
 
-def test_the_threads_of_a_worker_have_ended_when_it_does(tmp_path: Path) -> None:
+def test_the_threads_of_a_worker_have_ended_when_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("narrowboat.worker.exchange.JOIN_S", 60.0)  # none is given up because the machine is busy
+    monkeypatch.setattr("narrowboat.worker.heartbeat.NEIGHBOURS_EVERY_S", 600.0)  # so long it waits if it is let
     before = set(threading.enumerate())
-    backend, info = SQLiteBackend(tmp_path / "jobs.db"), this_worker(2, 30.0)
+    backend, info = SQLiteBackend(tmp_path / "jobs.db"), this_worker(2, 3600.0)
     exchange = Exchange(backend, info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
     exchange.open(Manifest(app="shop", tasks=()))
     threads = set(threading.enumerate()) - before
     assert {"narrowboat-courier", "narrowboat-heartbeat"} < {thread.name for thread in threads}
     exchange.close()
     backend.close()
-    began = time.monotonic()
     exchange.join()
-    assert time.monotonic() - began < JOIN_S
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -505,8 +530,11 @@ def test_a_thread_that_the_backend_does_not_let_go_is_given_up() -> None:
     let_go.set()
 
 
-def test_exclusive_jobs_are_not_asked_for_while_the_lease_is_not_sure() -> None:
+def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_when_it_nearly_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     info, now = this_worker(2, 30.0), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)  # a second of the lease is all that is left below
     tasks = (TaskSpec(name="t"), TaskSpec(name="alone", is_exclusive=True))
     exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
     exchange._learn(Manifest(app="shop", tasks=tasks))
@@ -517,18 +545,135 @@ def test_exclusive_jobs_are_not_asked_for_while_the_lease_is_not_sure() -> None:
         """For which tasks, at this moment."""
         exchange.is_carrying = False
         exchange.look_again()
-        exchange.turn(now, can_claim=True, can_batch=False)
+        exchange.turn(now, can_claim=True, wait_s=0.0)
+        if not exchange.is_carrying:
+            return set()
         sent = exchange._courier.requests.get(timeout=0)
         assert isinstance(sent, Step)
         return {task for want in sent.wants for task in want.tasks}
 
+    def given_back(task: str) -> bool:
+        """Whether a job that was claimed before comes too late to be begun."""
+        old = Step(worker=info.id, seq=1, wants=(Want("default", frozenset({task}), 1),))
+        token = next(tokens)
+        late = Claim(id=f"{task}:{token}", task=task, queue="default", token=token, args=b"{}")
+        exchange.stepped(Stepped(old, StepReply(claimed=(late,)), {}))
+        is_back = token in exchange._ledger.unsettled
+        assert is_back is not (token in {held.claim.token for held in exchange._pool.held()})
+        return is_back
+
+    tokens = itertools.count(1)
     assert asked(now) == {"t", "alone"}
-    assert asked(now + 40) == asked(now + 50) == {"t"}, "an outage has outlasted the lease"
-    exchange._sure_until = now - 1
-    old = Step(worker=info.id, seq=1, wants=(Want("default", frozenset({"alone"}), 1),))
-    late = Claim(id="alone:1", task="alone", queue="default", token=1, args=b"{}")
-    exchange.stepped(Stepped(old, StepReply(claimed=(late,)), {}))
-    assert not exchange._pool.in_hand(), "asked for before the outage, and come before the lease was renewed"
-    assert exchange._ledger.unsettled.keys() == {1}, "it goes back"
+    assert asked(now + 29) == {"t"}
+    assert asked(now + 31) == asked(now + 50) == set(), "an outage has outlasted the lease"
     exchange._holds_from(now + 50)
     assert asked(now + 51) == {"t", "alone"}
+    exchange._holds_from(now - 29)
+    assert (given_back("t"), given_back("alone")) == (False, True)
+    exchange._holds_from(now - 31)
+    assert (given_back("t"), given_back("alone")) == (True, True)
+
+
+def test_a_step_that_an_outage_kept_is_not_stuck_when_another_thread_is_back_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, info = time.monotonic(), this_worker(2, 30.0)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
+    exchange._learn(Manifest(app="shop", tasks=(TaskSpec(name="t"),)))
+    contact = exchange._link.contact
+    contact.made()
+    exchange.next_extend = now + 1000
+    exchange.turn(now, can_claim=True, wait_s=0.0)
+    assert exchange.is_carrying
+
+    def answered(for_s: float) -> None:
+        nonlocal now
+        for _ in range(int(for_s / 2) + 1):
+            now += 2.0
+            contact.made()
+
+    answered(STUCK_STEP_S / 2)
+    contact.lost("step", BackendUnavailable("away"))
+    now += STUCK_STEP_S
+    assert not exchange.is_stuck(now), "it is still away"
+    contact.made()
+    assert not exchange.is_stuck(now), "the heartbeat is back first; the step comes soon"
+    answered(STUCK_STEP_S / 2)
+    now += STUCK_STEP_S
+    assert not exchange.is_stuck(now), "the worker was stopped, with the step on its way, and goes on"
+    contact.made()
+    assert not exchange.is_stuck(now), "the heartbeat is first again"
+    answered(STUCK_STEP_S)
+    assert exchange.is_stuck(now), "all others have been answered ever since"
+
+
+def test_a_neighbour_is_lost_when_it_could_have_renewed_its_lease_and_did_not() -> None:
+    neighbours = Neighbours()
+
+    def lost(now: float, contact_s: float = inf, **lease_until: float) -> list[str]:
+        others = [
+            WorkerView(info=WorkerInfo(id=id_, host="h", pid=1), tasks=(), seen_at=0.0, lease_until=until, running=1)
+            for id_, until in lease_until.items()
+        ]
+        return neighbours.lost(others, now, contact_s)
+
+    assert lost(0, dead=5, live=5) == []
+    assert lost(20, dead=5, live=30) == []
+    assert lost(29, dead=5, live=30) == [], "both leases are over, by whatever clock"
+    assert lost(30, dead=5, live=30) == ["dead"]
+    assert lost(31, contact_s=29, dead=5, live=30) == [], "nobody could"
+    assert lost(32, dead=5, live=30, new=5) == ["dead"], "in contact again for so long"
+    assert lost(50, dead=5, live=60, new=5) == ["dead"]
+    assert lost(62, live=60, new=5) == ["new"]
+    assert lost(200, contact_s=0, live=60) == [], "this process was stopped in between"
+
+
+def test_a_neighbour_that_died_in_an_outage_is_no_reason_to_rescue_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
+    backend, me = MemoryBackend(), this_worker(1, 30.0)
+    dead = msgspec.structs.replace(me, id="dead", pid_started=me.pid_started - 1)
+    elsewhere = msgspec.structs.replace(me, id="elsewhere", boot="another machine")
+    heartbeat = Heartbeat(Link(backend, me, Mailbox()), Retention())
+    contact, mailbox = heartbeat.link.contact, heartbeat.link.mailbox
+    manifest, want = Manifest(app="a", tasks=(TaskSpec(name="t"),)), Want("default", frozenset({"t"}), 1)
+    backend.enqueue([NewJob(id=f"t:{n}", task="t") for n in range(2)])
+    for worker in (me, dead, elsewhere):
+        backend.publish(worker, manifest)
+    for worker in (dead, elsewhere):
+        assert backend.step(Step(worker=worker.id, seq=1, wants=(want,))).claimed
+
+    def rescued() -> list[str | None]:
+        contact.made()
+        heartbeat._rescue()
+        return [claim.lost_worker for mail in mailbox.take() if isinstance(mail, Rescued) for claim in mail.claims]
+
+    contact.made()
+    contact.lost("wait", BackendUnavailable("away"))
+    now += 70.0
+    backend.extend(me.id, 0, ())
+    assert rescued() == ["dead"]
+    for _ in range(14):
+        now += 2.0
+        assert rescued() == [], "the lease of the other has been over for long, but it may be back later"
+    now += 2.0
+    assert rescued() == ["elsewhere"]
+
+
+def test_contact_is_broken_where_nobody_has_asked_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    contact = Contact(15.0)
+    contact.made()
+    for _ in range(5):
+        now += 14.0
+        contact.made()
+    assert contact.lasted_s() == 70
+    now += 16.0  # the process was stopped, or its machine
+    assert contact.lasted_s() == 0
+    contact.made()
+    assert contact.lasted_s() == 0
+    now += 3.0
+    assert contact.lasted_s() == 3

@@ -97,7 +97,7 @@ class Server:
             )
         self.address = f"http://127.0.0.1:{self.port}"
 
-    def stop(self, within_s: float = 10.0) -> float:
+    def stop(self, within_s: float = 30.0) -> float:
         """SIGTERM; the seconds that it took to be gone. Fails when it has to be killed."""
         began = time.monotonic()
         if self.process.poll() is None:

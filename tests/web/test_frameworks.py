@@ -39,7 +39,7 @@ def test_jobs_are_shown_wherever_it_is_mounted(site: Site) -> None:
     hand = Hand(site.app.backend)
     job, other = resize.enqueue("cat.jpg"), resize.enqueue("dog.jpg")
     token = site.web.token(job.id)
-    with httpx.Client(base_url=site.server.address, timeout=20) as http:
+    with httpx.Client(base_url=site.server.address, timeout=60) as http:
         status = http.get(site.web.job_url(job.id, token))
         assert (status.status_code, status.json()["state"]) == (200, "queued")
         page = http.get(site.web.job_url(job.id, token), headers={"accept": "text/html"})

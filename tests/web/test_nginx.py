@@ -76,13 +76,13 @@ def front(request: pytest.FixtureRequest, app: App, folder: Path) -> Generator[s
             yield f"http://127.0.0.1:{port}"
         finally:
             nginx.terminate()
-            nginx.wait(10)
+            nginx.wait(30)
 
 
 def test_each_event_arrives_before_the_next_thing_happens(front: str, app: App) -> None:
     hand = Hand(app.backend)
     headers = {"accept-encoding": "gzip"}
-    with httpx.Client(base_url=front, timeout=10, headers=headers) as http:
+    with httpx.Client(base_url=front, timeout=60, headers=headers) as http:
         job = http.post("/photos", json={"photo": "cat.jpg"}).json()
         with http.stream("GET", job["events"]) as answer:
             said = events(answer.iter_lines())
@@ -101,15 +101,16 @@ def test_each_event_arrives_before_the_next_thing_happens(front: str, app: App) 
 @pytest.mark.parametrize("front", ["deaf to our header"], indirect=True)
 def test_without_our_header_they_would_be_held_back(front: str, app: App) -> None:
     hand = Hand(app.backend)
-    with httpx.Client(base_url=front, timeout=1) as http:
+    with httpx.Client(base_url=front, timeout=60) as http:
         job = http.post("/photos", json={"photo": "cat.jpg"}).json()
         hand.take()
-        with pytest.raises(httpx.ReadTimeout), http.stream("GET", job["events"]) as answer:
+        held = httpx.Timeout(60, read=1)
+        with pytest.raises(httpx.ReadTimeout), http.stream("GET", job["events"], timeout=held) as answer:
             next(events(answer.iter_lines()))
 
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/", timeout=1).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=10).status_code == 200
     except httpx.HTTPError:
         return False

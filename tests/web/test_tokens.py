@@ -6,7 +6,7 @@ import base64
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narrowboat import ConfigError
@@ -19,6 +19,7 @@ signer = Signer([KEY])
 jobs = st.from_regex(r"[a-z_]{1,20}(\.[a-z_]{1,20}){0,3}:[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(jobs, st.booleans(), st.integers(1, 86_400))
 def test_a_token_says_what_was_signed_until_it_is_over(job: str, may_cancel: bool, ttl: int) -> None:
     token = signer.sign(job, NOW, ttl, may_cancel=may_cancel)
@@ -33,6 +34,7 @@ def test_a_token_says_what_was_signed_until_it_is_over(job: str, may_cancel: boo
     assert signer.read(token, NOW + ttl) is None
 
 
+@settings(deadline=None)
 @given(jobs, st.data())
 def test_a_token_with_any_bit_changed_is_none(job: str, data: st.DataObject) -> None:
     raw = bytearray(base64.urlsafe_b64decode(signer.sign(job, NOW, 60) + "=="))
@@ -40,6 +42,7 @@ def test_a_token_with_any_bit_changed_is_none(job: str, data: st.DataObject) -> 
     assert signer.read(base64.urlsafe_b64encode(raw).decode().rstrip("="), NOW) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=700))
 def test_no_text_of_a_stranger_is_a_token(text: str) -> None:
     assert signer.read(text, NOW) is None

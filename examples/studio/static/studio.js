@@ -69,9 +69,9 @@ function show(card, state, words) {
   if (words) card.querySelector(".words").textContent = words;
 }
 
-// Letters come in for a while after their newsletter is done; stop looking when there was nothing new for five seconds.
+// Letters come in for a while after their newsletter is done; stop looking when there was nothing new for half a minute.
 async function watchInbox() {
-  for (let quiet = 0, seen = -1; quiet < 20; quiet++) {
+  for (let quiet = 0, seen = -1; quiet < 120; quiet++) {
     const inbox = await (await fetch("/inbox", { headers: { accept: "application/json" } })).json();
     if (inbox.count !== seen) quiet = 0;
     seen = inbox.count;

@@ -96,5 +96,5 @@ def changed(args: bytes, changes: Mapping[str, Any], spec: TaskSpec | None, task
     """The arguments of a job with some of them changed, as they are written. Raises BadArguments."""
     refuse_changes(changes, spec, task)
     data = codec.encode({**codec.decode(args), **changes})
-    codec.refuse_large(data, f"arguments of {task}")
+    codec.refuse_large(data, "arguments of", task)
     return data

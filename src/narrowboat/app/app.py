@@ -299,7 +299,7 @@ class App:
 
     def _written(self, jobs: Sequence[NewJob], written: Sequence[Enqueued]) -> list[JobHandle[Any]]:
         self._drop_files_of(_left_out(jobs, written))
-        return [JobHandle(self, job.id, created=job.created) for job in written]
+        return [JobHandle(self, job.id, job.created) for job in written]
 
     async def aenqueue(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """`enqueue` for async code."""
@@ -405,7 +405,7 @@ class App:
             return put(value, Accept()) if isinstance(value, File) else codec.plain(value)
 
         data = codec.encode(named, stored)
-        codec.refuse_large(data, f"arguments of {task}")
+        codec.refuse_large(data, "arguments of", task)
         new = NewJob(
             id=job_id,
             task=task,
@@ -424,7 +424,7 @@ class App:
         [record] = self.backend.get([job_id])
         if record is None:
             raise unknown_job(job_id)
-        return JobHandle(self, job_id, record=record)
+        return JobHandle.of(self, record)
 
     def pause(
         self,

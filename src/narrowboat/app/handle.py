@@ -7,6 +7,8 @@ import time
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import msgspec
+
 from ..backends.base import Backend
 from ..core.aside import in_thread
 from ..core.errors import JobFailed, JobNotFinished, UnknownJob, WaitTimeout
@@ -34,14 +36,21 @@ class Home(Protocol):
         ...
 
 
-class JobHandle(Generic[R]):
+class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     """A job by its id. What it shows is read when first asked for, and again by `refresh()`.
 
     created: False when enqueue found the job of the same key instead of making one.
     """
 
-    def __init__(self, app: Home, job_id: str, *, created: bool = True, record: Job | None = None) -> None:
-        self._app, self.id, self.created, self._record = app, job_id, created, record
+    _app: Home
+    id: str
+    created: bool = True
+    _record: Job | None = None
+
+    @staticmethod
+    def of(app: Home, job: Job) -> JobHandle[Any]:
+        """The handle of a job that has been read already."""
+        return JobHandle(app, job.id, _record=job)
 
     def __repr__(self) -> str:
         return f"<Job {self.id}>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -28,6 +27,8 @@ from .handle import Home, JobHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_filled_in = msgspec.structs.replace
 
 
 class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
@@ -56,6 +57,7 @@ class Options:
     client: str = ""
     then: PreparedJob[Any] | None = None
     connection: Any = None
+    blank: NewJob = field(init=False, repr=False, compare=False)  # what all these jobs have in common
 
     def __post_init__(self) -> None:
         if not MIN_PRIORITY <= self.priority <= MAX_PRIORITY:
@@ -66,14 +68,27 @@ class Options:
             raise ConfigError(f"tags={self.tags!r}: give a list of texts")
         if len(self.client) > MAX_CLIENT:
             raise ConfigError(f"client {self.client[:50]!r}...: at most {MAX_CLIENT} characters")
+        delay_s, due = _when(self.run_after)
+        blank = NewJob(
+            id="",
+            task="",
+            queue=self.queue,
+            priority=self.priority,
+            delay_s=delay_s,
+            due=due,
+            key_for=self.key_for,
+            client=self.client,
+            headers=dict(self.headers),
+            tags=tuple(self.tags),
+        )
+        object.__setattr__(self, "blank", blank)
 
-    def when(self) -> tuple[float, float | None]:
-        """(delay in seconds, point in time or None)."""
-        if self.run_after == 0.0:
-            return 0.0, None
-        if isinstance(self.run_after, datetime):
-            return 0.0, self.run_after.timestamp()
-        return seconds(self.run_after), None
+
+def _when(run_after: float | str | timedelta | datetime) -> tuple[float, float | None]:
+    """(delay in seconds, point in time or None)."""
+    if isinstance(run_after, datetime):
+        return 0.0, run_after.timestamp()
+    return seconds(run_after), None
 
 
 class Desk(Home, Protocol):
@@ -242,7 +257,7 @@ class Enqueueable(Generic[P, R]):
 
     def delay_s(self, error: BaseException, failures: int) -> float | None:
         """How long to wait after this error where it has a Backoff of its own."""
-        return self._retry.delay_s(error, failures, random.random)
+        return self._retry.delay_s(error, failures, _random)
 
     def trips(self, error: BaseException) -> bool:
         """Whether this error is of the kinds that open the task's breaker."""
@@ -259,7 +274,7 @@ class Enqueueable(Generic[P, R]):
             data = codec.encode(result, self._carried)
         except TypeError as error:
             raise TypeError(f"the result of {self.name} has no JSON form: {error}") from None
-        codec.refuse_large(data, f"result of {self.name}")
+        codec.refuse_large(data, "result of", self.name)
         return data
 
     def _carried(self, value: Any) -> Any:
@@ -279,28 +294,17 @@ class Enqueueable(Generic[P, R]):
         spec = self.spec
         job_id = new_job_id(spec.name)
         data = self._encode(job_id, args, kwargs)
-        delay_s, due = options.when()
-        return PreparedJob(
-            NewJob(
-                id=job_id,
-                task=spec.name,
-                queue=options.queue,
-                args=data,
-                priority=options.priority,
-                delay_s=delay_s,
-                due=due,
-                key=None if options.key is None else self._key(options.key, data, args, kwargs),
-                key_for=options.key_for,
-                lane_key=self._lane_key(data) if spec.controls.per else "",
-                client=options.client,
-                headers=dict(options.headers),
-                tags=tuple(options.tags),
-                summary=self._summary(options.summary, data) if options.summary else "",
-                shape=spec.shape,
-            ),
-            options.connection,
-            options.then,
+        new = _filled_in(
+            options.blank,
+            id=job_id,
+            task=spec.name,
+            args=data,
+            key=None if options.key is None else self._key(options.key, data, args, kwargs),
+            lane_key=self._lane_key(data) if spec.controls.per else "",
+            summary=self._summary(options.summary, data) if options.summary else "",
+            shape=spec.shape,
         )
+        return PreparedJob(new, options.connection, options.then)
 
     def _encode(self, job_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         if not self._signature.takes_files:
@@ -382,3 +386,9 @@ class BoundTask(Generic[P, R]):
     def find(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R] | None:
         """As `Task.find`, with these options."""
         return self._task._find(self._options, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+
+
+def _random() -> float:
+    import random  # only here: most executors need none, and a zygote that has it seeds it in each fork
+
+    return random.random()

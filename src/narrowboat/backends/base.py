@@ -329,8 +329,8 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
-        """Take over claims of workers whose lease is over, and of the workers in `dead` (known to be gone).
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
+        """Take over claims of the workers in `dead`. Who that is, whoever asks has found out; see `worker.neighbours`.
 
         Each comes back as a claim of `worker` with a new token, `started` as last reported, and
         `lost_worker`; the caller settles it as a crash if it had started, else releases it. Workers
@@ -342,7 +342,8 @@ class Backend(ABC):
         self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
     ) -> Wakeup:
         """Sleep until one of `wants` could be met, or more than `cancels` cancels were asked of this worker
-        since it published, or the time is up. Level-triggered; costs nothing while it sleeps.
+        since it published, or the time is up. Level-triggered; costs nothing while it sleeps. Who is told of new work
+        may answer without asking whether others have been quicker.
         A scheduled job of a wanted queue that comes due ends it, too, and so does a gate that opens by itself.
         """
 

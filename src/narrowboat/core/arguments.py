@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import inspect as types
 
 from . import codec
+from .digest import sha256
 from .errors import BadArguments, ConfigError
 from .file import MOST_FILES, Accept, File, FileRef, Put, by_content, read_hook, replaced
 from .task import Parameter
@@ -87,14 +87,10 @@ class Signature:
         fewest = sum(parameter.is_required for parameter in self.parameters)
         all_by_place = self._required.issubset(self._positional)
         self._enough = range(fewest, len(self._positional) + 1) if all_by_place else ()  # arguments, without names
+        self.takes_files = bool(self._accepts)  # whether an argument is a File, or holds some
         self.returns = hints.get("return", Any)
         self.gives_files = _has_files(self.returns, f"task {name}, its result")
         self._result = msgspec.json.Decoder(self.returns, dec_hook=read_hook)
-
-    @property
-    def takes_files(self) -> bool:
-        """Whether an argument is a File, or holds some."""
-        return bool(self._accepts)
 
     @property
     def counts_pixels(self) -> bool:
@@ -105,7 +101,7 @@ class Signature:
     def shape(self) -> str:
         """Stands for what a message may look like: a version of the task with other parameters has another one."""
         schema = msgspec.json.encode(msgspec.json.schema(self._struct, schema_hook=_schema), order="deterministic")
-        return hashlib.sha256(schema + bytes([self.takes_any_names])).hexdigest()[:8]
+        return sha256(schema + bytes([self.takes_any_names]))[:8]
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put | None = None) -> bytes:
         """The JSON object for a call, checked by reading it back as the executor will.
@@ -120,14 +116,18 @@ class Signature:
             raise
         except (TypeError, ValueError, OverflowError) as error:
             raise BadArguments(f"{self.name}: an argument has no JSON form: {error}") from error
-        codec.refuse_large(data, f"arguments of {self.name}")
+        codec.refuse_large(data, "arguments of", self.name)
         self._read(data)
         return data
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Keyword arguments for the function. Raises BadArguments with the path of the bad value."""
         found = self._read(data)
-        named = {name: value for name in self._known if (value := getattr(found, name)) is not msgspec.UNSET}
+        named: dict[str, Any] = {}
+        for name in self._known:
+            value = getattr(found, name)
+            if value is not msgspec.UNSET:
+                named[name] = value
         if self.takes_any_names:
             named |= {k: v for k, v in codec.decode(data).items() if k not in self._known}
         return named

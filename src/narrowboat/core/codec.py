@@ -44,11 +44,11 @@ def decode(data: bytes) -> Any:
     return _decoder.decode(data)
 
 
-def refuse_large(data: bytes, what: str) -> None:
+def refuse_large(data: bytes, *what: str) -> None:
     """Raise PayloadTooLarge when the data is over MAX_PAYLOAD bytes."""
     if len(data) > MAX_PAYLOAD:
         raise PayloadTooLarge(
-            f"{what}: {bytes_in_words(len(data))} of JSON, the limit is {bytes_in_words(MAX_PAYLOAD)}; "
+            f"{' '.join(what)}: {bytes_in_words(len(data))} of JSON, the limit is {bytes_in_words(MAX_PAYLOAD)}; "
             "pass it as a narrowboat.File, or put it into a database and pass its name"
         )
 

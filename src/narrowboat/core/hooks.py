@@ -48,7 +48,8 @@ class Hooks:
 
     def start(self) -> None:
         """In an executor of sync tasks."""
-        _call(self._start)
+        if self._start:
+            _call(self._start)
 
     def stop(self) -> None:
         """In an executor of sync tasks."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from typing import Any
 
 from . import codec
+from .digest import sha256
 from .errors import BadArguments, ConfigError
 from .units import seconds
 
@@ -22,8 +22,7 @@ def hold(value: float | str | timedelta) -> str | float:
 
 def name_of(arguments: dict[str, Any]) -> str:
     """A name for a set of arguments, the same for the same JSON values in any order."""
-    canonical = codec.encode(dict(sorted(arguments.items())))
-    return hashlib.sha256(canonical).hexdigest()[:32]
+    return sha256(codec.encode(dict(sorted(arguments.items()))))[:32]
 
 
 def fill(template: str, arguments: dict[str, Any], where: str) -> str:

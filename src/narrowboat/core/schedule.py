@@ -7,7 +7,6 @@ as hours do.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import floor
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from .digest import sha256
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """What a backend knows it by: with other times it is another schedule, and begins anew."""
-        times = hashlib.sha256(f"{self.cron}|{self.timezone}".encode()).hexdigest()[:12]
+        times = sha256(f"{self.cron}|{self.timezone}".encode())[:12]
         return f"{self.name}@{times}"
 
 

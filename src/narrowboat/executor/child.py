@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import importlib
+import itertools
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import kernel
 from ..core import context
+from ..core.errors import BadArguments
 from ..core.hooks import Hooks
+from ..core.needs import Limits
 from ..core.runnable import Runnable
 from ..core.task import TaskSpec
 from ..sandbox import probe
-from ..sandbox.walls import Walls
-from . import forking, refusal, wire
+from ..sandbox.walls import Step, Walls
+from . import forking, wire
 from .capture import LogHandler, Stream
 from .scratch import Scratch
 from .serial import SerialExecutor
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from .concurrent import ConcurrentExecutor
 
 WARM_UP = 50
+_set_signal = importlib.import_module("_signal").signal  # signal.signal makes enums of all that goes in and out
+_SIGCHLD, _SIG_DFL = int(signal.SIGCHLD), int(signal.SIG_DFL)
 
 
 class Mould:
@@ -38,6 +45,9 @@ class Mould:
     def __init__(self, tasks: Mapping[str, Runnable], hooks: Hooks) -> None:
         self._tasks, self._hooks = tasks, hooks
         specs = [task.spec for task in tasks.values()]
+        for task in itertools.islice(itertools.cycle(tasks.values()), WARM_UP):
+            with contextlib.suppress(BadArguments):
+                task.read(b"{}")
         if any(spec.takes_files or spec.gives_files for spec in specs):
             for what_carrying_takes in ("shutil", "tempfile"):
                 importlib.import_module(what_carrying_takes)
@@ -51,7 +61,7 @@ class Mould:
             root.setLevel(logging.INFO)
 
     def cast(self, fork: wire.Fork, scratch: Scratch, has_helpers: bool) -> SerialExecutor | ConcurrentExecutor:
-        """An executor, in the process that it is to live in."""
+        """An executor, for processes that are to be forked."""
         if fork.concurrency:
             from .concurrent import ConcurrentExecutor
 
@@ -73,23 +83,32 @@ class Mould:
 class Inherited(NamedTuple):
     """Descriptors of the zygote, opened once for all of its executors.
 
-    null: /dev/null. last_words: where the fault handler writes; /dev/null, too, until it is an executor's own file.
-    others: those that executors are not to keep.
+    null: /dev/null. last_words: where the fault handler writes. channel: the way to the worker. Both are nothing of
+    use but while an executor is forked, whose own take their place. others: those that executors are not to keep.
     """
 
     null: int
     last_words: int
+    channel: kernel.Channel
     others: tuple[int, ...]
 
-    def silence(self, more: Iterable[int]) -> None:
-        """Make the others, and more of them, /dev/null."""
-        for number in (*self.others, *more):
-            os.dup2(self.null, number, inheritable=False)
-        os.close(self.null)
+    def take(self, channel: int, last_words: int) -> None:
+        """An executor's own, for one that is about to be forked."""
+        os.dup2(channel, self.channel.fileno(), inheritable=False)
+        os.dup2(last_words, self.last_words, inheritable=False)
+
+    def let_go(self) -> None:
+        """It has them now."""
+        self.take(self.null, self.null)
+
+    def silencing(self, more: Iterable[int]) -> list[Step]:
+        """To make the others, and more of them, /dev/null."""
+        silence = [partial(os.dup2, self.null, number, False) for number in (*self.others, *more)]
+        return [("descriptors", step) for step in (*silence, partial(os.close, self.null))]
 
 
-def expect_last_words(is_locked: bool) -> tuple[int, int]:
-    """In the zygote, have the fault handler write down where an executor died. The first two of what it inherits.
+def inheritance(is_locked: bool, others: tuple[int, ...]) -> Inherited:
+    """Make it in the zygote; the fault handler is to write down there where an executor died.
 
     is_locked: calls may end it (SIGSYS).
     """
@@ -97,53 +116,79 @@ def expect_last_words(is_locked: bool) -> tuple[int, int]:
     faulthandler.enable(file=last_words)
     if is_locked:
         faulthandler.register(signal.SIGSYS, file=last_words, all_threads=False, chain=True)
-    return null, last_words
+    channel, other_end = wire.pair()
+    other_end.close()
+    channel.make_room(wire.MAX_FRAME)
+    return Inherited(null, last_words, channel, others)
 
 
-def main(
-    mould: Mould, walls: Walls, channel: kernel.Channel, lifeline: int, inherited: Inherited, fork: wire.Fork
-) -> NoReturn:  # fmt: skip
+def start(
+    mould: Mould, walls: Walls, lifeline: int, inherited: Inherited, fork: wire.Fork
+) -> tuple[list[Step], Callable[[], object]]:
+    """What forks of one kind do: steps, and then to serve.
+
+    Made ready by the zygote: a fork copies each page that it writes to, and to run code is to write to counters of
+    references all over the memory of the interpreter. So it does little more than make these calls.
+    """
+    steps = way_in(walls, lifeline, inherited, fork.limits, fork.scratch)
+    if fork.is_probe:
+        return steps, partial(_answer, inherited.channel, walls, fork.limits)
+    scratch = Scratch(walls.scratch(fork.scratch))
+    if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
+        steps.append(("session", sys.modules["numpy"].random.seed))
+    steps.append(("session", gc.enable))
+    if walls.can_fork:
+        steps.append(("session", forking.as_usual))
+    if not walls.has_root:
+        steps.append(("scratch folder", scratch.be_home))
+    if not fork.is_fresh:
+        steps.append(("scratch folder", scratch.take_as_tidy))
+    return steps, partial(mould.cast(fork, scratch, bool(walls.reach.programs)).serve, inherited.channel)
+
+
+def way_in(walls: Walls, lifeline: int, inherited: Inherited, limits: Limits, scratch: str) -> list[Step]:
+    """What a fork does before it may see a job, in this order."""
+    steps: list[Step] = [
+        ("session", partial(signal.set_wakeup_fd, -1)),
+        ("session", partial(_set_signal, _SIGCHLD, _SIG_DFL)),
+        ("session", os.setsid),
+        ("session", partial(kernel.call_me, b"nb-executor")),
+    ]
+    if not walls.has_root:  # else it dies with the first process of its namespace
+        steps += [*walls.showing(), ("lifeline", partial(kernel.die_with, lifeline))]
+    if walls.reach.programs:
+        steps.append(("session", kernel.adopt_orphans))
+    steps += walls.locking_in(limits, scratch)
+    steps += inherited.silencing(walls.descriptors)
+    folder = walls.scratch(scratch)
+    if folder and not walls.reach.trusted:
+        steps.append(("scratch folder", partial(os.chdir, folder)))
+    return steps
+
+
+def main(steps: Iterable[Step], serve: Callable[[], object], last_words: int) -> NoReturn:
     """Become an executor in a freshly forked process; ends when the worker closes the channel.
 
     Whatever goes wrong on the way ends the process before it has seen a job.
     """
     status = 1
     try:
-        os.setsid()
-        kernel.call_me("nb-executor")
-        kernel.interrupt_nobody()
-        if not walls.has_root:  # else it dies with the first process of its namespace
-            walls.show_itself()
-            kernel.die_with(lifeline)
-        has_helpers = bool(walls.reach.programs)
-        if has_helpers:
-            kernel.adopt_orphans()
-        folder = walls.lock_in(fork.limits, fork.scratch)
-        inherited.silence(walls.descriptors)
-        if folder and not walls.reach.trusted:
-            os.chdir(folder)
-        if fork.is_probe:
-            questions = wire.to_probe.decode(channel.recv(wire.MAX_FRAME))
-            channel.send(wire.encode(wire.Probed(probe.findings(questions, walls.reach, fork.limits))))
-            os._exit(0)
-        if "numpy" in sys.modules:  # its global generator is the same in all forks, unlike random's
-            sys.modules["numpy"].random.seed()
-        gc.enable()
-        if walls.can_fork:
-            forking.as_usual()
-        scratch = Scratch(folder)
-        if not walls.has_root:
-            scratch.be_home()
-        if walls.is_on:
-            refusal.watch()
-        mould.cast(fork, scratch, has_helpers).serve(channel)
+        for _, step in steps:
+            step()
+        serve()
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the worker is gone
     except BaseException:  # noqa: BLE001  (the last words of this process, whatever they are)
-        os.write(inherited.last_words, traceback.format_exc().encode()[-8000:])
+        os.write(last_words, traceback.format_exc().encode()[-8000:])
     finally:
         os._exit(status)
+
+
+def _answer(channel: kernel.Channel, walls: Walls, limits: Limits) -> None:
+    """A probe's only deed."""
+    questions = wire.to_probe.decode(channel.recv(wire.MAX_FRAME))
+    channel.send(wire.encode(wire.Probed(probe.findings(questions, walls.reach, limits))))
 
 
 def silence_descriptors(keep: set[int]) -> None:

@@ -146,12 +146,10 @@ class ConcurrentExecutor:
         self._end_if_over()
 
     def _tidy(self) -> None:
-        """No attempt is left: nothing of theirs is to be, either. Programs that still run end with this process."""
-        if self._has_helpers and helpers.are_left():
+        """No attempt is left: nothing of theirs is to be, either. What still is ends with this process."""
+        if (self._has_helpers and helpers.are_left()) or not self._scratch.tidy():
             self._is_closed = True
             self._deafen()
-        else:
-            self._scratch.tidy()
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
         """Run one job to its outcome. Nothing that a task raises gets past this."""

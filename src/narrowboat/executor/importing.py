@@ -6,7 +6,6 @@ import importlib
 import os
 import stat
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from .. import kernel
 from ..core.runnable import RunnableApp
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_STDLIB = sysconfig.get_paths()["stdlib"]
+_STDLIB = os.path.dirname(os.__file__)
 
 
 class ImportProblem(Exception):

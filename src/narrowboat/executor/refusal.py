@@ -19,6 +19,8 @@ REFUSED = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENETUNREACH, errno.EAFN
 _NETWORK = {"socket.connect", "socket.sendto", "socket.bind", "socket.getaddrinfo", "socket.__new__"}
 _PROGRAMS = {"subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.spawn"}
 _WATCHED = {*_NETWORK, *_PROGRAMS, "sqlite3.connect"}
+# Where the standard library makes a socket that is to listen, and what it calls the address there.
+_SERVERS = {("socket", "create_server"): "address", ("socketserver", "__init__"): "server_address"}
 _CHAIN = 20  # of exceptions that one was raised from
 
 _seen: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=16)
@@ -61,7 +63,7 @@ def _explain(error: BaseException, task: str, reach: Reach) -> str:
     if isinstance(error, KeyError):
         return _secret(error, task)
     if isinstance(error, socket.gaierror):
-        return "" if reach.has_network else _network(task, reach)
+        return "" if reach.has_network else _network(error, task, reach)
     if type(error).__name__ == "OperationalError" and _seen and _seen[-1][0] == "sqlite3.connect":
         path = os.path.abspath(os.fsdecode(_seen[-1][1][0]))
         declare = f'needs=Needs(write=["{_folder(path)}"])'
@@ -82,7 +84,7 @@ def _explain(error: BaseException, task: str, reach: Reach) -> str:
     if isinstance(path, str) and (error.errno in REFUSED or _is_out_of_sight(error, path)):
         return _file(error, path, task)
     if error.errno in REFUSED and event in _NETWORK:
-        return _network(task, reach)
+        return _network(error, task, reach)
     return ""
 
 
@@ -111,13 +113,18 @@ def _secret(error: KeyError, task: str) -> str:
     )
 
 
-def _network(task: str, reach: Reach) -> str:
-    where, port = "the network", 0
+def _network(error: BaseException, task: str, reach: Reach) -> str:
+    server = _server(error)
+    if server:
+        return _listen(server, task)
+    verb, where, port = "use", "the network", 0
     for event, args in reversed(_seen):
         address: Any = args[:2] if event == "socket.getaddrinfo" else args[0] if args else None
         if event == "socket.__new__" and address == socket.AF_UNIX:
             where, need = "a local socket", "sockets=[PATH]"
             return f"task {task} tried to connect to {where}; to allow it, declare needs=Needs({need})"
+        if event == "socket.bind":
+            return _listen(address, task)
         if isinstance(address, str | bytes):
             name = os.fsdecode(address)
             declare = f'needs=Needs(sockets=["{name}"])'
@@ -125,11 +132,33 @@ def _network(task: str, reach: Reach) -> str:
         if isinstance(address, tuple):
             host, number = cast(tuple[Any, Any], address[:2])
             port = int(number) if str(number).isdecimal() else 0
-            where = f"{host}:{port}" if port else f"{host}"
+            verb, where = "connect to", f"{host}:{port}" if port else f"{host}"
             break
     ports = sorted({*reach.ports, port} - {0})
-    need = f"network={ports}" if ports else "network=True"
-    return f"task {task} tried to connect to {where}; to allow it, declare needs=Needs({need})"
+    need = f"network={ports}" if port else "network=True"
+    return f"task {task} tried to {verb} {where}; to allow it, declare needs=Needs({need})"
+
+
+def _listen(address: Any, task: str) -> str:
+    """A declared port is one to connect to."""
+    if isinstance(address, str | bytes):
+        name = os.fsdecode(address)
+        declare = f'needs=Needs(write=["{_folder(os.path.abspath(name))}"])'
+        return f"task {task} tried to make the socket {name}; to allow it outside its scratch folder, declare {declare}"
+    where = ":".join(map(str, cast(tuple[Any, ...], address)[:2])) if isinstance(address, tuple) else "a port"
+    return f"task {task} tried to listen on {where}; to allow it, declare needs=Needs(network=True)"
+
+
+def _server(error: BaseException) -> Any:
+    """The address that a server of the standard library was made for, if it was that for which a socket was refused."""
+    frame = error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame
+        name = _SERVERS.get((str(code.f_globals.get("__name__")), code.f_code.co_name))
+        if name:
+            return code.f_locals.get(name)
+        frame = frame.tb_next
+    return None
 
 
 def _program(task: str, reach: Reach) -> str:

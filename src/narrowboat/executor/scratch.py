@@ -15,11 +15,17 @@ CHUNK = 1024 * 1024
 
 
 class Scratch:
-    """One executor's. path: empty where it has none of its own. What is in it by now stays."""
+    """One executor's. path: empty where it has none of its own."""
+
+    _clean = 0  # its time when nothing of an attempt was in it
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._clean = os.stat(path).st_mtime_ns if path else 0
+
+    def take_as_tidy(self) -> None:
+        """What is in it by now stays."""
+        if self.path:
+            self._clean = os.stat(self.path).st_mtime_ns
 
     def be_home(self) -> None:
         """Make it the place for temporary files of this process and of its forks."""
@@ -51,17 +57,24 @@ class Scratch:
         if self.path and os.path.isdir(folder):
             _remove(folder, ignore_errors=True)
 
-    def tidy(self) -> None:
-        """Empty it, if anything was made, renamed or removed in it: each of these changes its time."""
+    def tidy(self) -> bool:
+        """Empty it, if anything was made, renamed or removed in it: each of these changes its time.
+
+        Whether it is empty now. Not if a folder in it was shut, which this process can no longer open.
+        """
         if not self.path or os.stat(self.path).st_mtime_ns == self._clean:
-            return
-        with os.scandir(self.path) as entries:
-            for entry in list(entries):
-                if entry.is_dir(follow_symlinks=False):
-                    _remove(entry.path)
-                else:
-                    os.unlink(entry.path)
-        self._clean = os.stat(self.path).st_mtime_ns
+            return True
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in list(entries):
+                    if entry.is_dir(follow_symlinks=False):
+                        _remove(entry.path)
+                    else:
+                        os.unlink(entry.path)
+        except OSError:
+            return False
+        self.take_as_tidy()
+        return True
 
 
 # tempfile and shutil bring three compression libraries, which most executors can do without.

@@ -75,12 +75,11 @@ class SerialExecutor:
                 outcome = self._outcome(attempt)
                 is_spoilt = isinstance(outcome, Crashed) or self._is_fresh
                 is_spoilt = is_spoilt or (self._has_helpers and helpers.are_left())
-                if not is_spoilt:
-                    self._scratch.tidy()
+                is_spoilt = is_spoilt or not self._scratch.tidy()
                 following = None if is_spoilt else self._next_at_hand()
                 self._send(attempt.end(outcome, following.token if following else None))
                 if is_spoilt:
-                    return  # what ran out of time or memory is not to be trusted; what was left running ends with it
+                    return  # what ran out of time or memory is not to be trusted; what was left ends with it
                 run = following
             run = self._next()
 

@@ -7,33 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import select
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+import msgspec
 
 from .. import kernel
 from ..core.needs import Reach
 from ..core.runnable import RunnableApp
 from ..sandbox.root import SCRATCH
-from ..sandbox.walls import Order, Walls
-from . import child, forking, wire
+from ..sandbox.walls import Order, Step, Walls
+from . import child, forking, refusal, wire
 from .importing import ImportProblem, import_app, leftovers, watch_environment
 from .scratch import Scratch
-
-# What signal.signal is around, which makes enums of all that goes in and out.
-_set_signal = getattr(signal.signal, "__wrapped__", signal.signal)
 
 
 def main() -> None:
     """Entry point; argv[1] is JSON: {"control": fd, "lifeline": fd, "app": "module:attribute", "path": [...], ...}."""
-    setup = json.loads(sys.argv[1])
+    setup = msgspec.json.decode(sys.argv[1])
     sys.argv = ["narrowboat-executor"]
-    kernel.call_me("nb-zygote")
+    kernel.call_me(b"nb-zygote")
     if kernel.DIES_BY_SIGNAL:
         kernel.die_with(setup["lifeline"])
     control = kernel.Channel(fileno=setup["control"])
@@ -43,17 +41,22 @@ def main() -> None:
     gc.disable()  # a collection would write to the pages of every imported object
     missed = watch_environment()
     try:
-        app = import_app(setup["app"], missed)
+        with forking.keeping():
+            app = import_app(setup["app"], missed)
     except ImportProblem as problem:
         _send(control, wire.ImportFailed(problem.traceback[-32_000:], problem.remedy[:4_000]))
         return
     _introduce(app, control, leftovers({0, 1, 2, control.fileno(), setup["lifeline"]}))
+    forking.seed_random()
     if not forking.is_single():  # which the worker has been warned of
         forking.as_usual()
     walls = Walls(Reach(), Order(is_on=False))
     zygote = Zygote(child.Mould(app.runnables(), app.hooks), control, setup["lifeline"], walls)
     gc.collect()
+    gc.enable()  # once here, so that the linker need not find it in each executor
+    gc.disable()
     gc.freeze()
+    kernel.take_large_pages()
     try:
         zygote.serve()
     except BaseException:  # noqa: BLE001  (shown, and the end)
@@ -69,11 +72,14 @@ class Zygote:
         self._wake, self._waker = os.pipe()
         for end in (self._wake, self._waker):
             os.set_blocking(end, False)
+        self._may_leave = walls.can_fork
         self._executors: set[int] = set()
         self._branches: set[int] = set()
         self._is_released = False
         own = (control.fileno(), self._wake, self._waker)
-        self._inherited = child.Inherited(*child.expect_last_words(walls.is_on), own)
+        self._inherited = child.inheritance(walls.is_on, own)
+        self._start: tuple[list[Step], Callable[[], object]] = [], int
+        self._start_for: tuple[object, ...] = ()  # the last request, but for its number
 
     def serve(self) -> None:
         """Until the worker closes the control socket, and, where nobody adopts them, all executors have ended."""
@@ -117,33 +123,51 @@ class Zygote:
             return False
         request = wire.to_zygote.decode(data)
         try:
-            pid = os.fork()
+            if isinstance(request, wire.Branch):
+                pid = self._fork_branch(request, *descriptors)
+                self._branches.add(pid)
+            else:
+                pid = self._fork_executor(request, *descriptors)
+                self._executors.add(pid)
         except OSError as error:
             _send(self._control, wire.ForkFailed(request.request, str(error)))
-            pid = -1
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            _set_signal(signal.SIGCHLD, signal.SIG_DFL)
-            if isinstance(request, wire.Branch):
-                self._control.close()
-                branch(self._mould, kernel.Channel(fileno=descriptors[0]), self._lifeline, request)
-            channel, last_words = descriptors
-            os.dup2(last_words, self._inherited.last_words, inheritable=False)
-            os.close(last_words)
-            child.main(
-                self._mould, self._walls, kernel.Channel(fileno=channel), self._lifeline, self._inherited, request
-            )
-        for descriptor in descriptors:
-            os.close(descriptor)
-        if pid > 0:
-            (self._branches if isinstance(request, wire.Branch) else self._executors).add(pid)
+        else:
             process = kernel.Process(pid)
             _send(self._control, wire.Forked(request.request, pid), [process.descriptor])
             process.close()
         return True
 
+    def _fork_branch(self, request: wire.Branch, control: int) -> int:
+        try:
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                self._control.close()
+                branch(self._mould, kernel.Channel(fileno=control), self._lifeline, request)
+            return pid
+        finally:
+            os.close(control)
+
+    def _fork_executor(self, request: wire.Fork, channel: int, last_words: int) -> int:
+        self._inherited.take(channel, last_words)
+        os.close(channel)
+        os.close(last_words)
+        try:
+            kind = msgspec.structs.astuple(request)[1:]
+            if self._start_for != kind:
+                self._start = child.start(self._mould, self._walls, self._lifeline, self._inherited, request)
+                self._start_for = kind
+            steps, serve = self._start
+            pid = os.fork()
+            if pid == 0:
+                child.main(steps, serve, self._inherited.last_words)
+            return pid
+        finally:
+            self._inherited.let_go()
+
     def _reap(self) -> None:
-        while (found := kernel.reap()) is not None:
+        while (found := kernel.reap(may_leave=self._may_leave)) is not None:
             pid, status = found
             self._executors.discard(pid)
             self._branches.discard(pid)
@@ -169,6 +193,7 @@ def branch(mould: child.Mould, control: kernel.Channel, lifeline: int, request: 
         if kernel.DIES_BY_SIGNAL:
             kernel.die_with(lifeline)
         kernel.offer_to_oom_killer()
+        kernel.interrupt_nobody()  # nor do its executors
         walls = Walls(request.reach, request.order)
         try:
             walls.raise_up(lifeline)
@@ -177,6 +202,8 @@ def branch(mould: child.Mould, control: kernel.Channel, lifeline: int, request: 
             os._exit(0)
         if walls.has_root:
             Scratch(SCRATCH).be_home()  # each executor has one there
+        if walls.is_on:
+            refusal.watch()
         gc.freeze()
         _send(control, wire.Branched(walls.layers))
         Zygote(mould, control, lifeline, walls).serve()

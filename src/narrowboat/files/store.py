@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from ..core import kinds
+from ..core.digest import sha256
 from ..core.errors import BadArguments, FileTooLarge
 from ..core.file import Accept, FileRef, safe_name
 from ..core.ids import task_of
@@ -53,7 +53,7 @@ class FileStore(ABC):
 
 def shard_of(job_id: str) -> str:
     """Spreads jobs, so that a look at some of them is short."""
-    return hashlib.sha256(job_id.encode()).hexdigest()[:2]
+    return sha256(job_id.encode())[:2]
 
 
 def key_for(job_id: str, place: str) -> str:
@@ -87,6 +87,8 @@ class _Measured:
     """A file on its way: hashed, counted and looked at as it passes."""
 
     def __init__(self, content: BinaryIO, name: str, accept: Accept) -> None:
+        import hashlib  # only here: see core/digest.py
+
         self._content, self.name, self._accept = content, name, accept
         self.digest, self.size, self.type = hashlib.sha256(), 0, kinds.type_of(b"")
 

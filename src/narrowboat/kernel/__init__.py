@@ -27,7 +27,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import interrupt_nobody as interrupt_nobody
     from .linux import keep_out_of_sight as keep_out_of_sight
     from .linux import lifeline as lifeline
-    from .linux import limit_memory as limit_memory
+    from .linux import memory_limits as memory_limits
     from .linux import memory_now as memory_now
     from .linux import offer_to_oom_killer as offer_to_oom_killer
     from .linux import open_descriptors as open_descriptors
@@ -37,6 +37,7 @@ if sys.platform == "linux" and os.environ.get(PORTABLE) != "1":
     from .linux import resident_bytes as resident_bytes
     from .linux import scratch as scratch
     from .linux import started as started
+    from .linux import take_large_pages as take_large_pages
     from .linux import taken as taken
     from .linux import watch_file as watch_file
 else:
@@ -56,7 +57,7 @@ else:
     from .portable import interrupt_nobody as interrupt_nobody
     from .portable import keep_out_of_sight as keep_out_of_sight
     from .portable import lifeline as lifeline
-    from .portable import limit_memory as limit_memory
+    from .portable import memory_limits as memory_limits
     from .portable import memory_now as memory_now
     from .portable import offer_to_oom_killer as offer_to_oom_killer
     from .portable import open_descriptors as open_descriptors
@@ -66,5 +67,6 @@ else:
     from .portable import resident_bytes as resident_bytes
     from .portable import scratch as scratch
     from .portable import started as started
+    from .portable import take_large_pages as take_large_pages
     from .portable import taken as taken
     from .portable import watch_file as watch_file

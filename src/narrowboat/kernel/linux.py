@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import ctypes
 import fcntl
@@ -10,9 +11,12 @@ import os
 import resource
 import signal
 import socket
+import struct
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 ADOPTS_ORPHANS = True  # executors that outlive their zygote become children of the worker
 CAN_TAKE_BACK = True  # a second handle on a channel's far end sees whole messages
@@ -23,8 +27,10 @@ MISSING = ""  # for people: what this system cannot do
 
 _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 4, 15, 36
 _F_SETSIG = 10
+_CLOSED_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)  # an enum's | is a call of Python
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC in the flags of /proc/PID/stat
 _SETTLED_S = 0.2
+_LARGE, _FULL, _MADV_COLLAPSE = 2 * 1024 * 1024, 0.6, 25
 _IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,28 +39,37 @@ class Channel(socket.socket):
     """A SOCK_SEQPACKET socket: what is sent is received as one message. `is_ahead`: one was read, but not yet given."""
 
     is_ahead = False
-    _room: mmap.mmap | bytes = (
-        b""  # where messages come in: as large as the largest, and no page of it used before its time
-    )
+    # Where messages come in, of all channels: as large as the largest, and no page of it used before its time.
+    _room: ClassVar = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def __init__(self, fileno: int) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno)  # else the kernel is asked for each of these
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
-        """One message, by one thread at a time. socket's own takes memory for `limit` bytes each time."""
-        if len(self._room) < limit:
-            self._room = mmap.mmap(-1, limit, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        return self._room[: self.recv_into(self._room, limit, flags)]
+        """One message, by one thread of a process. socket's own takes memory for `limit` bytes each time."""
+        room = self._room_for(limit)
+        return room[: self.recv_into(room, limit, flags)]
+
+    def _room_for(self, limit: int) -> mmap.mmap:
+        if len(Channel._room) < limit:
+            self.make_room(limit)
+        return Channel._room
+
+    def make_room(self, limit: int) -> None:
+        """For messages of so many bytes; done before it is needed, forks of this process need not do it."""
+        Channel._room = mmap.mmap(-1, limit, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> None:
         """Send a message and open files."""
-        socket.send_fds(self, [data], descriptors)
+        content = struct.pack(f"{len(descriptors)}i", *descriptors)
+        self.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, content)])
 
     def recv_with(self, limit: int, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
         """A message and the open files that came along."""
+        room = memoryview(self._room_for(limit))[:limit]
         # Not socket.recv_fds, which takes flags and passes none of them on.
-        data, ancillary, _, _ = self.recvmsg(limit, socket.CMSG_SPACE(most * 4), flags | socket.MSG_CMSG_CLOEXEC)
-        return data, descriptors_in(ancillary)
+        size, ancillary, _, _ = self.recvmsg_into([room], socket.CMSG_SPACE(most * 4), flags | _CLOSED_ON_EXEC)
+        return bytes(room[:size]), descriptors_in(ancillary)
 
 
 def descriptors_in(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
@@ -69,7 +84,7 @@ def descriptors_in(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
 
 def pair(room: int) -> tuple[Channel, Channel]:
     """Two connected ends, each with room for so many bytes."""
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ends = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # socket's own makes two objects more
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
     one, other = ends
@@ -99,13 +114,16 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
+def reap(spare: Collection[int] = (), may_leave: bool = True) -> tuple[int, int | None] | None:
     """Take in a dead child: its pid and exit code (minus a signal number), or None when there is none.
 
     What it left in its session is killed first: while the zombie is there, its number cannot have become
-    another process group. A child in `spare` is only named.
+    another process group. may_leave: False where children can have left nothing. A child in `spare` is only named.
     """
     try:
+        if not may_leave:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            return (pid, os.waitstatus_to_exitcode(status)) if pid else None
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
@@ -166,16 +184,15 @@ def memory_now() -> tuple[int, int]:
     return int(fields[5]) * page, int(fields[0]) * page
 
 
-def limit_memory(extra: int, before: tuple[int, int]) -> None:
-    """Let this process take `extra` bytes of private memory beyond what it had, as `memory_now` said.
+def memory_limits(extra: int, before: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
+    """For setrlimit: `extra` bytes of private memory beyond what a process had, as `memory_now` said.
 
     RLIMIT_DATA is close to what people mean; RLIMIT_AS also catches shared anonymous memory, but counts
     reserved address space, so it is set wide.
     """
     data = before[0] + extra
     space = before[1] + 2 * extra + 512 * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
-    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    return [(resource.RLIMIT_DATA, (data, data)), (resource.RLIMIT_AS, (space, space))]
 
 
 def keep_out_of_sight() -> None:
@@ -189,9 +206,25 @@ def offer_to_oom_killer() -> None:
         score.write("500")
 
 
-def call_me(name: str) -> None:
-    """Set the name that ps and top show for this process (15 characters)."""
-    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+call_me: Callable[[bytes], object] = partial(_libc.prctl, _PR_SET_NAME)
+"""Set the name that ps and top show for this process (15 characters)."""
+
+
+def take_large_pages() -> None:
+    """Put this process's memory into pages of 2 MiB where they will mostly be in use: see executor/pages.py.
+
+    A favour, which Linux does from 6.1 on.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, rights, *_, inode, name = [*line.split(maxsplit=5), ""][:6]
+        if rights != "rw-p" or inode != "0" or name.startswith("[stack"):
+            continue
+        start, end = (int(number, 16) for number in place.split("-"))
+        for large in range(-(-start // _LARGE) * _LARGE, end - _LARGE + 1, _LARGE):
+            are_used = (ctypes.c_ubyte * (_LARGE // resource.getpagesize()))()
+            _libc.mincore(ctypes.c_void_p(large), ctypes.c_size_t(_LARGE), are_used)
+            if sum(are_used) >= len(are_used) * _FULL:
+                _libc.madvise(ctypes.c_void_p(large), ctypes.c_size_t(_LARGE), _MADV_COLLAPSE)
 
 
 def interrupt_nobody() -> None:

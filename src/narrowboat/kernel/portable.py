@@ -76,6 +76,9 @@ class Channel:
         """The whole message, or OSError and a channel that is broken."""
         return self._send(data, ())
 
+    def make_room(self, limit: int) -> None:
+        """Not here: it is taken as messages come."""
+
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> None:
         """Send a message and open files."""
         self._send(data, descriptors)
@@ -181,7 +184,7 @@ def adopt_orphans() -> None:
     """Not here: a zygote stays until its executors have ended."""
 
 
-def reap(spare: Collection[int] = ()) -> tuple[int, int | None] | None:
+def reap(spare: Collection[int] = (), may_leave: bool = True) -> tuple[int, int | None] | None:
     """Take in a dead child: its pid and exit code (minus a signal number), or None when there is none.
 
     What it left in its session is killed. With a `spare` child no other is looked for: zygotes are all that a
@@ -228,8 +231,9 @@ def memory_now() -> tuple[int, int]:
     return 0, 0
 
 
-def limit_memory(extra: int, before: tuple[int, int]) -> None:
-    """Not here: the worker looks and kills."""
+def memory_limits(extra: int, before: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
+    """None here: the worker looks and kills."""
+    return []
 
 
 def keep_out_of_sight() -> None:
@@ -240,10 +244,14 @@ def offer_to_oom_killer() -> None:
     """Not here."""
 
 
-def call_me(name: str) -> None:
+def call_me(name: bytes) -> None:
     """Set the name that ps shows for this process, where that is as simple as this."""
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+    with contextlib.suppress(OSError), open("/proc/self/comm", "wb") as comm:
         comm.write(name)
+
+
+def take_large_pages() -> None:
+    """Not here."""
 
 
 def interrupt_nobody() -> None:

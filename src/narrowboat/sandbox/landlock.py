@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from . import system
 
@@ -88,6 +89,6 @@ def ruleset(places: Iterable[Place], ports: Iterable[int] | None, version: int) 
     return made
 
 
-def restrict(made: int) -> None:
-    """Leave this process only what the ruleset names. For good."""
-    system.syscall("landlock_restrict_self", _RESTRICT, made, 0)
+def restricting(made: int) -> partial[int]:
+    """To leave a process only what the ruleset names, for good."""
+    return partial(system.function("syscall", "landlock_restrict_self"), ctypes.c_long(_RESTRICT), made, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -95,8 +94,10 @@ def _hides(path: str, hidden: Sequence[str], depth: int) -> bool:
 
 def _installation() -> Iterable[str]:
     """Where Python and its libraries are."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    paths = [sysconfig.get_paths()[name] for name in names] + [os.path.join(sys.base_prefix, "lib")]
+    # Not by sysconfig, which imports all that Python was built with.
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    paths = [os.path.dirname(os.__file__), os.path.join(sys.base_exec_prefix, sys.platlibdir, version)]
+    paths.append(os.path.join(sys.base_prefix, "lib"))
     paths += [path for path in sys.path if os.path.basename(path) in LIBRARIES or path.endswith(".zip")]
     if site.ENABLE_USER_SITE:
         paths.append(site.getusersitepackages())

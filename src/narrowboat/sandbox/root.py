@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from functools import partial
 
 from . import system
 from .places import Place
@@ -42,10 +43,11 @@ def build(folder: str, places: Sequence[Place], uid: int, gid: int) -> None:
     system.enter_root(folder, platform.machine())
 
 
-def mount_scratch(size: int) -> None:
-    """A scratch folder of this process alone, at most so many bytes, which goes when the process does."""
+def mounting_scratch(size: int) -> partial[int]:
+    """To give a process a scratch folder of its own, of at most so many bytes, which goes when the process does."""
     flags = system.NO_SUID | system.NO_DEVICES | system.NO_EXEC
-    system.mount("scratch", SCRATCH, "tmpfs", flags, f"size={size},nr_inodes={max(64, size // 4096)},mode=700")
+    data = f"size={size},nr_inodes={max(64, size // 4096)},mode=700"
+    return system.mounting("scratch", SCRATCH, "tmpfs", flags, data)
 
 
 def _show(folder: str, place: Place) -> None:

@@ -53,11 +53,13 @@ Program = list[tuple[int, int, int, int]]
 class Calls:
     """What a filter lets through besides the usual. network: internet sockets; sockets: local ones; programs: helpers.
 
+    only_connects: no socket may listen. Landlock does not stop one that is bound to no port, and gets a free one then.
     wide_signals: helpers may be signalled, because Landlock or a pid namespace keeps signals from the worker.
     """
 
     network: bool = False
     sockets: bool = False
+    only_connects: bool = False
     programs: bool = False
     wide_signals: bool = False
 
@@ -86,9 +88,10 @@ def build(calls: Calls, machine: str = "") -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def for_process(program: bytes, pid: int) -> bytes:
-    """The filter for this very process."""
-    return program.replace(struct.pack("=I", OWN_PID), struct.pack("=I", pid))
+def pids_in(program: bytes) -> list[int]:
+    """Where in a filter the pid is to be put, in bytes from its start."""
+    mark = struct.pack("=I", OWN_PID)
+    return [place for place in range(4, len(program), 8) if program[place : place + 4] == mark]
 
 
 def _rules(calls: Calls) -> dict[str, Program]:
@@ -128,6 +131,8 @@ def _rules(calls: Calls) -> dict[str, Program]:
     if calls.network or calls.sockets:
         families = (*((_AF_INET, _AF_INET6) if calls.network else ()), *((_AF_UNIX,) if calls.sockets else ()))
         rules["socket"] = _socket(families, (_SOCK_STREAM, *((_SOCK_DGRAM,) if calls.network else ())))
+    if calls.only_connects:
+        rules["listen"] = [_give(DENY)]
     if calls.programs:
         helpers = ("execve", "fork", "vfork", "pidfd_open", "rt_sigaction")
         rules |= {name: [_give(ALLOW)] for name in helpers}  # the last since programs reset every signal

@@ -13,7 +13,8 @@ import resource
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -23,8 +24,12 @@ from ..core.needs import Limits, Reach
 from . import landlock, root, seccomp, system
 from .places import Place, places
 
+Step = tuple[str, Callable[[], object]]
+"""A call that an executor makes on its way, prepared before it is forked; and the layer that it belongs to."""
+
 NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
 MOST_FILES = 1024
+_WRITE = os.O_WRONLY | os.O_CLOEXEC
 RIGHTS = {
     "read": landlock.READ,
     "list": 8,  # the names in it
@@ -69,7 +74,7 @@ class _Memory(NamedTuple):
 
 
 class Walls:
-    """For executors of one reach. `raise_up` in the zygote, once; `lock_in` in each executor.
+    """For executors of one reach. `raise_up` in the zygote, once; the steps of `locking_in` in each executor.
 
     layers: what is used. init: pid of the first process of the namespace, or 0.
     """
@@ -117,6 +122,7 @@ class Walls:
         calls = seccomp.Calls(
             network=self.reach.has_network,
             sockets=bool(self.reach.sockets),
+            only_connects=bool(self.reach.ports) and not self.reach.network,
             programs=bool(self.reach.programs),
             wide_signals=version >= 6 or self.has_root,
         )
@@ -131,29 +137,34 @@ class Walls:
         system.set_dumpable(False)
         self.layers = Layers(namespaces=missing, landlock=version, seccomp=no_filter, user=hindrance)
 
-    def show_itself(self) -> None:
+    def showing(self) -> list[Step]:
         """Until it locks itself in, let an executor see its own part of /proc."""
-        if self.is_on:
-            system.set_dumpable(True)
+        return [("lifeline", partial(system.prctl, *system.SHOWN))] if self.is_on else []
 
-    def lock_in(self, limits: Limits, scratch: str) -> str:
-        """Give up everything that the task did not ask for, for good; where its scratch folder is.
+    def locking_in(self, limits: Limits, scratch: str) -> list[Step]:
+        """How an executor gives up everything that its task did not ask for, for good, step by step.
 
-        Raises OSError when a layer that the zygote has found does not hold: the executor must end.
+        A step raises OSError when a layer that the zygote has found does not hold: the executor must end.
         """
-        if self.has_root:
-            self._own_namespace(limits)
-            scratch = root.SCRATCH
-        self._limit(limits)
+        steps = self._own_namespace(limits) if self.has_root else []
+        steps += [("limits", partial(resource.setrlimit, *limit)) for limit in self._limits(limits)]
         if not self.is_on:
-            return scratch
-        system.set_dumpable(False)
-        system.drop_capabilities()
-        if self.layers.landlock:
-            self._restrict(scratch)
+            return steps
+        steps += [
+            ("not dumpable", partial(system.prctl, *system.HIDDEN)),
+            ("no capabilities", partial(system.capset, *system.NO_CAPABILITIES)),
+        ]
+        if self._ruleset >= 0:
+            steps.append(("Landlock", landlock.restricting(self._ruleset)))
+        elif self.layers.landlock:
+            steps.append(("Landlock", partial(self._restrict, scratch)))
         if self._program:
-            system.filter_calls(seccomp.for_process(self._program, os.getpid()))
-        return scratch
+            steps.append(("seccomp", system.Filter(self._program, seccomp.pids_in(self._program)).load))
+        return steps
+
+    def scratch(self, folder: str) -> str:
+        """Where the scratch folder of an executor is that was given this one."""
+        return root.SCRATCH if self.has_root else folder
 
     def _ruleset_for_all(self, version: int) -> int:
         """One for all executors. Landlock sees a mount as what is below the folder above it, so that their own scratch
@@ -167,21 +178,22 @@ class Walls:
         return made
 
     def _restrict(self, scratch: str) -> None:
-        made = self._ruleset
-        if made < 0:
-            own = landlock.place(scratch, landlock.WRITE)
-            ports = None if self.reach.network else self.reach.ports
-            made = landlock.ruleset([*self._places, own], ports, self.layers.landlock)
-            os.close(own.descriptor)
-        landlock.restrict(made)
+        own = landlock.place(scratch, landlock.WRITE)
+        ports = None if self.reach.network else self.reach.ports
+        made = landlock.ruleset([*self._places, own], ports, self.layers.landlock)
+        os.close(own.descriptor)
+        landlock.restricting(made)()
         os.close(made)
 
-    def _own_namespace(self, limits: Limits) -> None:
-        """A user and mount namespace of this executor: its own count of processes, its own scratch folder."""
-        system.set_dumpable(True)  # or the files of the map would not be ours
-        system.unshare(system.NEW_USER | system.NEW_MOUNTS)
-        _map_user(self._uid, self._gid, self._proc)
-        root.mount_scratch(limits.scratch)
+    def _own_namespace(self, limits: Limits) -> list[Step]:
+        """A user and mount namespace of an executor: its own count of processes, its own scratch folder."""
+        layer = "namespaces"
+        return [
+            (layer, partial(system.prctl, *system.SHOWN)),  # or the files of the map would not be ours
+            (layer, partial(system.unshare, system.NEW_USER | system.NEW_MOUNTS)),
+            *((layer, step) for step in _mapping(self._uid, self._gid, self._proc)),
+            (layer, root.mounting_scratch(limits.scratch)),
+        ]
 
     def _limit_all(self) -> None:
         """What no executor may have more of; they inherit it."""
@@ -193,16 +205,15 @@ class Walls:
             (resource.RLIMIT_NICE, 0),
             (resource.RLIMIT_RTPRIO, 0),
         ):
-            _lower(what, most)
+            resource.setrlimit(*_lowered(what, most))
 
-    def _limit(self, limits: Limits) -> None:
+    def _limits(self, limits: Limits) -> Generator[tuple[int, tuple[int, int]]]:
         if limits.memory is not None:
-            kernel.limit_memory(limits.memory, self._memory)
-        if not self.is_on:
-            return
-        _lower(resource.RLIMIT_FSIZE, limits.scratch)
+            yield from kernel.memory_limits(limits.memory, self._memory)
+        if self.is_on:
+            yield _lowered(resource.RLIMIT_FSIZE, limits.scratch)
         if self.has_root:  # counts per user namespace there; elsewhere, all processes of the user would count
-            _lower(resource.RLIMIT_NPROC, limits.processes + 1)
+            yield _lowered(resource.RLIMIT_NPROC, limits.processes + 1)
 
     def _enter(self, seen: Sequence[Place], lifeline: int = -1) -> None:
         """New namespaces and a root of its own. With a lifeline, also the first process of the new pid namespace."""
@@ -227,7 +238,8 @@ class Walls:
         self._proc = proc
         self.descriptors.append(proc)
         if lifeline < 0:  # a trial: the last thing that executors do must work, too
-            self._own_namespace(Limits())
+            for _, step in self._own_namespace(Limits()):
+                step()
 
     def _read_as_user(self, seen: Sequence[Place]) -> None:
         self._become_user()
@@ -275,7 +287,7 @@ def start_init(lifeline: int, become_user: Callable[[], None] | None) -> int:
     try:
         os.close(held)
         os.setsid()  # or it would be killed with what the zygote leaves in its group
-        kernel.call_me("nb-init")
+        kernel.call_me(b"nb-init")
         if become_user is not None:
             become_user()
         os.write(told, b"x")
@@ -295,19 +307,29 @@ def _keep_only(kept: Iterable[int]) -> None:
 
 
 def _map_user(uid: int, gid: int, proc: int) -> None:
+    """In the new user namespace of a zygote, which those of its executors follow in that nobody may change groups."""
+    _write(proc, "self/setgroups", b"deny")
+    for step in _mapping(uid, gid, proc):
+        step()
+
+
+def _mapping(uid: int, gid: int, proc: int) -> list[Callable[[], object]]:
     """The user keeps its own number in the new namespace, and is the only one there."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        descriptor = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+    maps = (("self/uid_map", f"{uid} {uid} 1"), ("self/gid_map", f"{gid} {gid} 1"))
+    return [partial(_write, proc, path, text.encode()) for path, text in maps]
 
 
-def _lower(what: int, most: int) -> None:
+def _write(folder: int, path: str, content: bytes) -> None:
+    descriptor = os.open(path, _WRITE, dir_fd=folder)
+    os.write(descriptor, content)
+    os.close(descriptor)
+
+
+def _lowered(what: int, most: int) -> tuple[int, tuple[int, int]]:
+    """A limit, both the soft and the hard one, that is not above what there is."""
     _, hard = resource.getrlimit(what)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (most, most))
+    return what, (most, most)
 
 
 def _first_error(trial: Callable[[], object]) -> str:

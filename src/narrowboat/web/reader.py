@@ -43,9 +43,8 @@ class Reader:
         is_moving = gate is None or gate.kind in MOVING
         is_near = is_moving and job.state in (State.QUEUED, State.RUNNING)
         left = left_s(job, place, self._pace(job.queue), self._clock()) if is_near else None
-        handle: JobHandle[Any] = JobHandle(self.app, job.id, record=job)
         pause = None if gate is None else Pause(None if gate.until is None else gate.until - self._clock(), gate.kind)
-        return document(job, self.base, Line(place, left, pause), shown_of(self._describe(handle)))
+        return document(job, self.base, Line(place, left, pause), shown_of(self._describe(JobHandle.of(self.app, job))))
 
     def _gate(self, job: Job) -> Gate | None:
         scopes = {f"queue:{job.queue}", f"task:{job.task}"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..app import JobHandle
 from ..core import codec
@@ -108,9 +107,8 @@ class Status:
     def _cancel(self, job: Job, grant: Grant, ask: Ask) -> Answer:
         if not grant.may_cancel or ask.is_foreign:
             return self._lost(ask)
-        handle: JobHandle[Any] = JobHandle(self._reader.app, job.id, record=job)
         try:
-            handle.cancel("by the person who asked for it")
+            JobHandle.of(self._reader.app, job).cancel("by the person who asked for it")
         except NarrowboatError as error:
             if isinstance(error, BackendUnavailable):
                 raise

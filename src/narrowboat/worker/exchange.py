@@ -28,13 +28,15 @@ from .settings import STOPPING_S, Settings
 
 log = logging.getLogger("narrowboat.worker")
 JOIN_S = 1.0  # a thread that the backend does not let go is given up: the end of the worker must not hang on it
+STUCK_STEP_S = 120.0  # a step that neither returns nor fails for so long, while other calls are answered, never will
+NOT_RENEWED = "the lease of its worker is not renewed yet"
 ALONE_S = STOPPING_S + 1.0  # before the end of the lease: to tell an exclusive attempt, to kill it, and a second over
 
 
 class Exchange:
     """The main loop's side of the threads that talk to the backend. Never waits.
 
-    is_carrying: a step is under way, since `carrying_since`.
+    is_carrying: a step is under way.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class Exchange:
         self._listened: set[tuple[str, frozenset[str]]] = set()
         self.unpublished = 0  # moves to other code that the backend does not know of yet
         self.is_carrying = False
-        self.carrying_since = 0.0
+        self._carrying_since = 0.0
         self.next_extend = time.monotonic() + settings.lease_s / 3
         self._next_appetite: float | None = None  # when other tasks may be asked for
         self._exclusive: frozenset[str] = frozenset()  # tasks
-        self._sure_until = math.inf  # the lease is ours, with time to stop what must not run elsewhere as well
+        self._lease_until = math.inf  # from then on others may take over what we hold
         self._alone_at = math.inf  # when exclusive jobs must be stopped, unless the lease is renewed before
 
     @property
@@ -113,8 +115,24 @@ class Exchange:
             times.append(self._alone_at)
         return min(times)
 
-    def turn(self, now: float, can_claim: bool, can_batch: bool) -> None:
-        """Send what is due; ask for work, or for being woken when there is some."""
+    @property
+    def _sure_until(self) -> float:
+        """When the lease ends, less the time to stop what must not run elsewhere as well."""
+        return self._lease_until - min(ALONE_S, self._settings.lease_s / 2)
+
+    def may_begin(self, now: float) -> bool:
+        """Whether what is held here is ours. When the lease is over, others may have taken it over."""
+        return now < self._lease_until
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether a step is stuck. One that an outage keeps is not, though another thread may be back before it."""
+        return self.is_carrying and min(now - self._carrying_since, self._link.contact.lasted_s()) > STUCK_STEP_S
+
+    def turn(self, now: float, can_claim: bool, wait_s: float) -> None:
+        """Send what is due; ask for work, or for being woken when there is some.
+
+        wait_s: how long a settlement may wait; executors have work for longer.
+        """
         if self._exclusive and now >= self._alone_at:
             self._alone_at = now + STOPPING_S  # look again for what was on its way
             self._stop_exclusive()
@@ -124,7 +142,7 @@ class Exchange:
             self._is_hungry = True
         self._next_appetite = self._ledger.shyness.next_change(now)
         if not self.is_carrying:
-            self._step_if_due(now, can_claim, can_batch)
+            self._step_if_due(now, can_claim, wait_s)
         if can_claim and not self._is_hungry and not self.is_carrying:
             self._listen()
 
@@ -149,11 +167,11 @@ class Exchange:
         self._cancel(reply.cancelled)
 
     def _refuse(self, held: Held, now: float) -> bool:
-        """Give up a job that shows a message which cannot be read; give back an exclusive one for which a step asked
-        that was on its way through an outage, before the lease is renewed.
+        """Give up a job that shows a message which cannot be read; give back one whose claim was on its way, through
+        an outage or while this process was stopped, for as long as the lease: others may have taken it over.
         """
-        if held.spec.is_exclusive and now >= self._sure_until:
-            self._ledger.ended(held, Released("the lease of its worker is not renewed yet"))
+        if not self.may_begin(now) or (held.spec.is_exclusive and now >= self._sure_until):
+            self._ledger.ended(held, Released(NOT_RENEWED))
             return True
         reason = refusal(held.claim.args)
         if reason is None:
@@ -187,9 +205,9 @@ class Exchange:
         self._is_hungry = True
 
     def _holds_from(self, asked_at: float) -> None:
-        lease_s = self._settings.lease_s
         self._is_hungry = self._is_hungry or time.monotonic() >= self._sure_until  # for exclusive jobs again
-        self._sure_until = self._alone_at = asked_at + lease_s - min(ALONE_S, lease_s / 2)
+        self._lease_until = asked_at + self._settings.lease_s
+        self._alone_at = self._sure_until
 
     def _stop_exclusive(self) -> None:
         """The lease cannot be renewed, and is nearly over: what must not run twice at a time ends now."""
@@ -203,20 +221,22 @@ class Exchange:
 
     # What is asked of them.
 
-    def _step_if_due(self, now: float, can_claim: bool, can_batch: bool) -> None:
-        due = self._ledger.due_at(can_batch)
+    def _step_if_due(self, now: float, can_claim: bool, wait_s: float) -> None:
+        due = self._ledger.due_at(wait_s)
         is_due = due is not None and due <= now
         wants_more = self._is_hungry and can_claim
-        if not is_due and not (wants_more and not can_batch):
+        if not is_due and not (wants_more and not wait_s):
             return
         wants, most, room = self._wants(now) if can_claim else ([], 0, 0.0)
         if not is_due and not wants:
             return
-        self.is_carrying, self.carrying_since = True, now
+        self.is_carrying, self._carrying_since = True, now
         self._courier.requests.put(self._ledger.next_step(wants, most, room))
 
     def _wants(self, now: float) -> tuple[list[Want], int, float]:
-        """See Appetite. Exclusive jobs are not asked for before the lease is renewed: they would be stopped at once."""
+        """See Appetite. What would be given back, or stopped at once, is not asked for before the lease is renewed."""
+        if not self.may_begin(now):
+            return [], 0, 0.0
         return self._appetite.wants(frozenset() if now < self._sure_until else self._exclusive)
 
     def _listen(self) -> None:

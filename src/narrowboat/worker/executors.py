@@ -76,6 +76,7 @@ class Executor:
         self.memory_at_birth = 0  # bytes, what it shares with its zygote included; only where it is watched
         self.group: Group | None = None  # in which the kernel keeps its limits, those of its helpers included
         self.scratch = ""  # its folder, where the kernel gives it none
+        self.is_heard = False  # the main loop waits for what it says, and for its death
         self.has_hung_up = False
         self.is_dead = False
         self.is_retiring = False
@@ -197,6 +198,8 @@ class Executor:
                         os.close(came)
                 raise ProtocolViolation(str(error)) from error
             frames.append((frame, descriptor))
+            if self.kind.is_fresh and isinstance(frame, wire.Ended):
+                break  # nothing follows
             parts += len(frame.frames) if isinstance(frame, wire.Several) else 1
         return frames
 

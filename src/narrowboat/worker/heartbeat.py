@@ -11,6 +11,7 @@ from ..core.errors import BackendUnavailable, UnknownWorker
 from .identity import is_gone
 from .link import Link, Service
 from .mail import CancelsAsked, Extend, Renewed, Requests, Rescued
+from .neighbours import Neighbours
 
 NEIGHBOURS_EVERY_S = 2.0
 PURGE_EVERY_S = 30.0
@@ -30,6 +31,7 @@ class Heartbeat(Service):
         self._fleet = 1.0  # how many times as many as FEW there are
         self._next_purge = time.monotonic() + PURGE_EVERY_S * random.random()
         self._next_look = 0.0
+        self._neighbours = Neighbours()
 
     def serve(self) -> None:
         """Between looks, sleep in the backend until a cancel is asked for."""
@@ -74,25 +76,18 @@ class Heartbeat(Service):
             link.mailbox.post(Renewed(request, extended, asked_at))
 
     def _rescue(self) -> None:
-        """Take over at once from dead neighbours; by lease only after a whole lease of contact.
-
-        An outage of the backend lets all leases run out together; whoever is back first must give the
-        others the time to renew theirs.
-        """
+        """Take over from neighbours on this machine that are dead, at once, and from others that are lost."""
         link = self.link
         try:
             workers = link.backend.workers()
+            link.contact.made()
             self._fleet = max(1.0, len(workers) / FEW)
             others = [worker for worker in workers if worker.info.id != link.info.id]
-            dead = [worker.info.id for worker in others if is_gone(worker.info)]
-            # By the backend's own clock, which is not told here: someone was seen after the end of another's lease.
-            latest = max((worker.seen_at for worker in workers), default=0.0)
-            is_any_over = any(worker.lease_until < latest for worker in others)
-            if dead or (is_any_over and link.contact.lasted_s() >= link.info.lease_s):
-                claims = link.backend.rescue(link.info.id, dead=dead)
-                if claims:
-                    link.mailbox.post(Rescued(claims))
-            link.contact.made()
+            gone = {worker.info.id for worker in others if is_gone(worker.info)}
+            gone.update(self._neighbours.lost(others, time.monotonic(), link.contact.lasted_s()))
+            claims = link.backend.rescue(link.info.id, sorted(gone)) if gone else []
+            if claims:
+                link.mailbox.post(Rescued(claims))
         except UnknownWorker:
             pass  # the next extend or step publishes again
         except BackendUnavailable as error:

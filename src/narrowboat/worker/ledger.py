@@ -19,7 +19,6 @@ from .journal import End, Journal
 from .shyness import Shyness
 
 BATCH = 100  # settlements that fill a step
-BATCH_S = 0.002  # how long a settlement waits for company while executors have work at hand
 STARTED_S = 0.02  # jobs that end sooner are never reported as begun
 PROGRESS_S = 0.1
 
@@ -113,16 +112,16 @@ class Ledger:
         """Whether all that matters after this worker's end was sent."""
         return not self._settled
 
-    def due_at(self, can_batch: bool) -> float | None:
+    def due_at(self, wait_s: float) -> float | None:
         """When the next step should leave for what is in here; None for no reason at all.
 
-        can_batch: executors have work at hand, so that a settlement may wait for company.
+        wait_s: how long a settlement may wait for company.
         """
         if self.must_ask:
             return 0.0
         due: list[float] = []
         if self._settled:
-            due.append(self._oldest_settled + BATCH_S if can_batch and len(self._settled) < BATCH else 0.0)
+            due.append(self._oldest_settled + wait_s if wait_s and len(self._settled) < BATCH else 0.0)
         if self._started:
             due.append(self._oldest_started + STARTED_S)
         if self._progress:

@@ -20,17 +20,22 @@ T = TypeVar("T")
 
 
 class Contact:
-    """Since when the backend has answered without a break; None while it does not."""
+    """Since when the backend has answered without a break; None while it does not.
 
-    def __init__(self) -> None:
+    longest_s: between two answers; more is a break, too. Nobody asks while this process is stopped, or its machine is.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
         self._since: float | None = None
-        self._latest = 0.0
+        self._latest = self._answered_at = 0.0
 
     def made(self) -> None:
         """A call succeeded."""
-        self._latest = time.time()
-        if self._since is None:
-            self._since = time.monotonic()
+        now = time.monotonic()
+        if self._since is None or now - self._answered_at > self._longest_s:
+            self._since = now
+        self._latest, self._answered_at = time.time(), now
 
     def lost(self, what: str, error: Exception) -> None:
         """A call failed."""
@@ -45,7 +50,8 @@ class Contact:
 
     def lasted_s(self) -> float:
         """Seconds of unbroken contact."""
-        return 0.0 if self._since is None else time.monotonic() - self._since
+        now, since = time.monotonic(), self._since
+        return 0.0 if since is None or now - self._answered_at > self._longest_s else now - since
 
 
 class Link:
@@ -54,7 +60,7 @@ class Link:
     def __init__(self, backend: Backend, info: WorkerInfo, mailbox: Mailbox) -> None:
         self.backend, self.info, self.mailbox = backend, info, mailbox
         self.manifest: Manifest | None = None
-        self.contact = Contact()
+        self.contact = Contact(info.lease_s / 2)  # of a lease that is renewed in time, more than that is always left
         self.is_closed = threading.Event()
 
     def until_done(self, what: str, call: Callable[[], T]) -> T | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -34,7 +34,7 @@ CAME_UP_S = 1.0  # a spare that has lived so long had come up well
 FRESH_S = 0.003  # about what it takes to fork and lock in an executor, which such an attempt costs besides
 SUSPICIOUS = {signal.SIGSYS, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}  # what exploits end in
 LEAVE_S = 5.0  # for an executor that was told to end and has nothing left to run: its executor_stop hooks
-STATUS_WAIT_S = 1.0  # for a zygote to say how an executor died
+STATUS_WAIT_S = 5.0  # for a zygote to say how an executor died: who died as under attack must not pass for another
 
 
 class Forks(Protocol):
@@ -100,11 +100,11 @@ class Pool:
         self._hearing = Hearing(events, self._began, self._ended, self._keep)
         self._spares = Spares(slots)
         self._scales = Scales()
+        self._may_place = False  # something has happened since, by which jobs that found no executor may find one
         self._requests = 0
         self._no_fork_before = 0.0
         self._stillborn = 0  # executors that died before their first job, in a row
         self._kinds: dict[str, Kind] = {}
-        self._statuses: dict[int, int] = {}  # deaths told by the zygote before they were seen
         self._dying: dict[int, float] = {}  # pid -> until when to wait for its status
 
     # What there is.
@@ -127,6 +127,10 @@ class Pool:
         """Jobs that have not begun: what executors can go on with before the next claim."""
         return len(self.hand) + len(self.fetching) + sum(executor.unbegun for executor in self.executors)
 
+    def company_s(self) -> float:
+        """How long a settlement may wait for others, since executors have work meanwhile."""
+        return self.pace.company_s(self.spare_jobs() / self.slots)
+
     def room(self, concurrency: int) -> int:
         """Jobs of such tasks that running executors could begin at once, beyond those in hand."""
         room = sum(e.room for e in self.executors if e.given and e.kind.concurrency == concurrency and e.is_ready)
@@ -140,6 +144,7 @@ class Pool:
 
     def take(self, jobs: list[Held]) -> None:
         """Newly claimed jobs."""
+        self._may_place = True
         for held in jobs:
             if held.spec.takes_files and self._porters is not None:
                 self.fetching[held.claim.token] = held
@@ -157,6 +162,7 @@ class Pool:
         else:
             held.claimed_at = time.monotonic()  # it has not waited for an executor yet
             self.hand.append(held)
+            self._may_place = True
 
     def kept(self, held: Held, outcome: Outcome) -> None:
         """The files of a result are stored, or could not be."""
@@ -175,26 +181,31 @@ class Pool:
 
         Then see to it that there are spares for the next ones.
         """
-        if self.hand or self.suspects:
+        if self._may_place and (self.hand or self.suspects):
+            self._may_place = False
             self._assign()
         self._restock()
 
     def _assign(self) -> None:
-        coming: Counter[Kind] = Counter()  # room in executors that are being forked
+        coming: defaultdict[Kind, int] = defaultdict(int)  # room in executors that are being forked
         for executor in self.executors:
             if executor.process is None:
                 coming[executor.kind] += executor.kind.capacity
         self._assign_suspects(coming)
+        tasks = {held.claim.task for held in self.hand}
         left: deque[Held] = deque()
-        ahead: dict[str, Ahead] = {}  # by task, once no executor can begin one of its jobs at once
-        hopeless: dict[str, Held] = {}
-        while self.hand:
+        busy: set[str] = set()  # no executor can begin one of its jobs at once
+        ahead: dict[str, Ahead] = {}  # nor can one be forked
+        hopeless: dict[str, Held] = {}  # nor may one wait in a line: none of its jobs is looked at again
+        while self.hand and len(hopeless) < len(tasks):
             held = self.hand.popleft()
             task = held.claim.task
             if task not in ahead:
                 kind = self._kind_of(held)
-                if self._give(held, kind):
-                    continue
+                if task not in busy:
+                    if self._give(held, kind):
+                        continue
+                    busy.add(task)
                 if coming[kind] > 0 or self._fork(kind, coming):
                     coming[kind] -= 1
                     left.append(held)
@@ -203,11 +214,12 @@ class Pool:
             if task in hopeless or not self._give_ahead(held, ahead[task]):
                 hopeless.setdefault(task, held)
                 left.append(held)
+        left.extend(self.hand)
         self.hand = left
         for held in hopeless.values():
             self._take_turns(held)
 
-    def _assign_suspects(self, coming: Counter[Kind]) -> None:
+    def _assign_suspects(self, coming: defaultdict[Kind, int]) -> None:
         for _ in range(len(self.suspects)):
             held = self.suspects.popleft()
             kind = self._kind_of(held)
@@ -244,9 +256,10 @@ class Pool:
         self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S)
         return True
 
-    def _fork(self, kind: Kind, coming: Counter[Kind]) -> bool:
+    def _fork(self, kind: Kind, coming: defaultdict[Kind, int]) -> bool:
         """Ask for one more executor, if there is room for it."""
         if not self._can_fork:
+            self._may_place = True  # in a while
             return False
         more = More(kind, others=0, spares=1) if kind.is_fresh else More(kind, others=1, spares=0)
         if not self._make_room(more) or not self._ask_for(kind):
@@ -266,14 +279,14 @@ class Pool:
         executor = Executor(self._requests, kind)
         self.executors.append(executor)
         if not self._forks.ask_for(executor):
-            self._remove(executor)
+            self._remove(executor)  # and the next turn asks again
             return False
         return True
 
     def _restock(self) -> None:
         """Fork the spares that are missing. They never cost another executor its place."""
-        for kind in self._spares.missing(spares(self.executors)) if self._can_fork else ():
-            if not self._ask_for(kind):
+        for kind in self._spares.missing(spares(self.executors)):
+            if not self._can_fork or not self._ask_for(kind):
                 return
 
     def _make_room(self, more: More) -> bool:
@@ -289,7 +302,7 @@ class Pool:
     def _take_turns(self, held: Held) -> None:
         """Executors of async tasks need never be idle: one makes room when another class has waited long enough."""
         now, kind = time.monotonic(), self._kind_of(held)
-        others = [e for e in self.executors if not e.is_dead and not e.is_spare]
+        others = (e for e in self.executors if not e.is_dead and not e.is_spare)
         if any(e.kind == kind or (e.is_retiring and e.given) for e in others):
             return
         if now < held.claimed_at + TURN_S:
@@ -317,10 +330,21 @@ class Pool:
             process.close()
             return
         executor.process = process
+        self._may_place = True
         self._forks.confine(executor)
         if executor.is_watched:
             executor.memory_at_birth = kernel.resident_bytes(executor.pid)
-        self._forks.watch(executor)
+        self._watch(executor)
+
+    def _watch(self, executor: Executor) -> None:
+        if not executor.is_heard:
+            executor.is_heard = True
+            self._forks.watch(executor)
+
+    def _unwatch(self, executor: Executor) -> None:
+        if executor.is_heard:
+            executor.is_heard = False
+            self._forks.unwatch(executor)
 
     def fork_failed(self, request: int) -> None:
         """The zygote could not make one; the jobs in hand ask again in a while."""
@@ -329,11 +353,15 @@ class Pool:
             self._remove(executor)
 
     def forget_starting(self, generation: int, reach: Reach | None = None) -> None:
-        """A zygote is gone, and with it the forks that it was asked for."""
+        """A zygote is gone, and with it the forks that it was asked for, and what it would have told of others."""
         for executor in list(self.executors):
             kind = executor.kind
-            if executor.process is None and kind.generation == generation and reach in (None, kind.reach):
+            if kind.generation != generation or reach not in (None, kind.reach):
+                continue
+            if executor.process is None:
                 self._remove(executor)
+            elif not executor.is_dead:
+                self._watch(executor)
 
     def move_on(self, generation: int) -> None:
         """From now on executors come from another zygote; those of the one before end when their jobs do."""
@@ -343,7 +371,12 @@ class Pool:
             if executor.kind.generation != generation and not executor.is_retiring and not executor.is_dead:
                 self._retire(executor)
 
-    def readable(self, executor: Executor) -> bool:
+    def readable(self, executor: Executor) -> None:
+        """There is something to hear, unless it was heard out in this very turn."""
+        if not executor.is_dead:
+            self._hear(executor)
+
+    def _hear(self, executor: Executor) -> bool:
         """Hear what an executor says; one that says what it may not is killed. Whether it said anything."""
         frames: list[tuple[wire.FromExecutor, int]] = []
         heard = 0
@@ -363,18 +396,19 @@ class Pool:
 
     def died(self, executor: Executor) -> None:
         """It is dead; how it died may be told later."""
-        if executor.is_dead:
-            return
-        executor.is_dead = True
-        self._forks.unwatch(executor)
-        while executor.kill_reason != "protocol violation" and self.readable(executor):
-            pass  # its last words
-        self.hand.extendleft(reversed(executor.take_back()))
-        if executor.pid in self._statuses:
-            self.exited(executor.pid, self._statuses.pop(executor.pid))
-        else:
+        if not executor.is_dead:
+            self._hear_out(executor)
             self._dying[executor.pid] = time.monotonic() + STATUS_WAIT_S
             self.next_scan = min(self.next_scan, self._dying[executor.pid])
+
+    def _hear_out(self, executor: Executor) -> None:
+        """What a dead one has left in its socket: its last frames, and jobs that it has not read."""
+        executor.is_dead = True
+        self._unwatch(executor)
+        if executor.given:
+            while executor.kill_reason != "protocol violation" and self._hear(executor):
+                pass
+            self._take_back(executor)
 
     def exited(self, pid: int, status: int | None) -> None:
         """How an executor died: settle what it was running, keep what it had not begun."""
@@ -382,12 +416,16 @@ class Pool:
         if executor is None:
             return
         if not executor.is_dead:
-            if status is not None:
-                self._statuses[pid] = status
-            if executor.process is not None and executor.process.descriptor < 0:
-                self.died(executor)
-            return
+            self._hear_out(executor)
+        if status is None and executor.process is not None and executor.process.descriptor >= 0:
+            executor.process.signal(signal.SIGKILL)  # it may only have hung up; a bare pid may be another's by now
         self._dying.pop(pid, None)
+        if status != 0 or executor.given or not executor.is_retiring:
+            self._settle(executor, status)
+        self._remove(executor)
+
+    def _settle(self, executor: Executor, status: int | None) -> None:
+        """It did not end as it was told to, or not with nothing to run."""
         cause, words, running = cause_of_death(executor, status), executor.words(), executor.running()
         if not executor.begun and executor.kill_reason is None and not executor.is_retiring:
             self._died_early(executor, cause, words)
@@ -410,7 +448,6 @@ class Pool:
                 self.suspects.append(held)
         self.hand.extendleft(reversed(executor.given.values()))
         executor.given.clear()
-        self._remove(executor)
 
     def _died_early(self, executor: Executor, cause: str, words: str) -> None:
         """It never began a job. Spares of its kind are forked again when one has."""
@@ -437,8 +474,11 @@ class Pool:
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
             ran_s += FRESH_S if executor.kind.is_fresh else 0.0
             self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
+        self._may_place = True
         is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
-        is_spoilt = is_spoilt or executor.kind.is_fresh
+        if executor.kind.is_fresh:  # it ends by itself, and has nothing more to say
+            executor.is_retiring = True
+            self._unwatch(executor)
         if executor.is_retiring:
             self._let_go(executor)
         elif is_spoilt or self._wear.is_worn(executor):
@@ -459,7 +499,7 @@ class Pool:
         executor = next((e for e in self.executors if held.claim.token in e.given), None)
         if executor is None or held.kill_at is not None:
             return
-        self.hand.extendleft(reversed(executor.take_back()))
+        self._take_back(executor)
         if held in self.hand:
             self.stop(held, why, reason)
             return
@@ -474,10 +514,17 @@ class Pool:
             for held in list(executor.given.values()):
                 self.stop(held, why, reason)
 
+    def _take_back(self, executor: Executor) -> None:
+        """Jobs that it has not read are in hand again, in front."""
+        back = executor.take_back()
+        if back:
+            self._may_place = True
+            self.hand.extendleft(reversed(back))
+
     def take_back_all(self) -> None:
         """Bring every job that has not begun back into the hand."""
         for executor in self.executors:
-            self.hand.extendleft(reversed(executor.take_back()))
+            self._take_back(executor)
         self.hand.extend([*self.suspects, *self.fetching.values()])
         self.suspects.clear()
         self.fetching.clear()
@@ -496,6 +543,7 @@ class Pool:
 
     def scan(self, now: float) -> None:
         """Look at every executor: overdue ones are killed, jobs stuck behind long ones taken back, old spares ended."""
+        self._may_place = True
         idle_kinds, self.next_scan = self._spares.idle_kinds(now)
         for executor in spares(self.executors) if idle_kinds else ():
             if executor.kind in idle_kinds:
@@ -518,6 +566,7 @@ class Pool:
             elif executor.kill_reason is None:
                 log.warning("executor %d does not end and is killed", executor.pid)
                 executor.kill("it did not end when it was told to")
+                self._dying[executor.pid] = now + STATUS_WAIT_S
         for held in executor.running():
             until = kill_at(held)
             if until is not None and now >= until:
@@ -527,7 +576,7 @@ class Pool:
         if executor.unbegun and executor.begun:
             stuck_at = executor.moved_at + STUCK_BEHIND_S
             if now >= stuck_at:
-                self.hand.extendleft(reversed(executor.take_back()))
+                self._take_back(executor)
             else:
                 self.next_scan = min(self.next_scan, stuck_at)
 
@@ -535,13 +584,13 @@ class Pool:
         """Close every executor; the living end at once."""
         for executor in list(self.executors):
             if not executor.is_dead and executor.process is not None:
-                self._forks.unwatch(executor)
+                self._unwatch(executor)
                 executor.kill(SHUTDOWN)
             self._remove(executor)
 
     def _retire(self, executor: Executor) -> None:
         """Give it nothing more; it ends when its jobs have, and it has read that its socket is closed."""
-        self.hand.extendleft(reversed(executor.take_back()))
+        self._take_back(executor)
         executor.is_retiring = True
         executor.ours.shutdown(1)
         self._let_go(executor)
@@ -557,6 +606,7 @@ class Pool:
         self.next_scan = min(self.next_scan, self._no_fork_before)
 
     def _remove(self, executor: Executor) -> None:
+        self._may_place = True
         if executor in self.executors:
             self.executors.remove(executor)
             executor.close()

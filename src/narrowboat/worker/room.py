@@ -28,16 +28,18 @@ class More:
 
     def fits(self, executors: Sequence[Executor], slots: int, kept: int) -> bool:
         """Whether the slots suffice for them, beside those that there are. kept: spares that take no slots."""
-        used = sum(taken(e) for e in executors if not e.is_dead and not e.is_spare)
-        return used + self.others + self._beyond(executors, kept) <= slots + LEEWAY
+        used, there = 0.0, 0
+        for executor in executors:
+            if executor.is_spare:
+                there += 1
+            elif not executor.is_dead:
+                used += taken(executor)
+        return used + self.others + max(0, there + self.spares - kept) <= slots + LEEWAY
 
     def victim(self, executors: Sequence[Executor], kept: int) -> Executor | None:
         """An idle executor without which they would fit better."""
-        idle = [e for e in reversed(executors) if e.is_ready and not e.given]
-        others = (e for e in idle if e.is_spare and e.kind != self.kind)
-        if self._beyond(executors, kept) and (spare := next(others, None)) is not None:
-            return spare
+        idle = [e for e in reversed(executors) if not e.given and e.is_ready]
+        other = next((e for e in idle if e.is_spare and e.kind != self.kind), None)
+        if other is not None and len(spares(executors)) + self.spares > kept:
+            return other
         return next((e for e in idle if not e.is_spare), None)
-
-    def _beyond(self, executors: Sequence[Executor], kept: int) -> int:
-        return max(0, len(spares(executors)) + self.spares - kept)

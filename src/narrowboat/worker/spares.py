@@ -38,8 +38,10 @@ class Spares:
 
     def missing(self, there: Sequence[Executor]) -> list[Kind]:
         """The kind of each executor to be forked, given the spares that there are."""
+        if len(there) >= self.most:
+            return []
         kinds = [kind for kind in reversed(self._used_at) if kind not in self._unproven]
-        if not kinds or len(there) >= self.most:
+        if not kinds:
             return []
         share = max(1, self.most // len(kinds))
         missing: list[Kind] = []

@@ -22,7 +22,7 @@ from ..core.outcome import Released
 from ..core.task import Manifest, TaskSpec
 from ..files.urls import open_files
 from .banner import banner, doubts, exposed, facts, gaps, sandbox_line
-from .exchange import Exchange
+from .exchange import NOT_RENEWED, STUCK_STEP_S, Exchange
 from .executors import Executor
 from .exposure import exposures
 from .groups import Groups, groups_here
@@ -49,6 +49,7 @@ from .settings import STOPPING_S, Settings
 from .signals import Signals, has_terminal
 from .supervisor import supervisor_here
 from .tree import ImportFailed
+from .watchdog import Watchdog
 from .watching import Watcher
 from .yard import Yard
 from .zygote import Zygote
@@ -57,7 +58,6 @@ log = logging.getLogger("narrowboat.worker")
 WATCHDOG_S = 60.0  # a main loop that does not turn for so long is stuck: dump every stack and exit
 TICK_S = 5.0
 BEAT_S = 5.0
-STUCK_STEP_S = 120.0  # a step that neither returns nor fails for so long never will
 IMPORT_S = 120.0
 COLLECT_AFTER = 10_000  # objects more than before: jobs come by hundreds, and few of theirs are in cycles
 SWITCH_S = 1e-4  # the courier gives up the interpreter for every row; it must not wait 5 ms to have it back
@@ -98,7 +98,8 @@ class Worker:
         grower = Grower(self._start_zygote, secrets, self._yard, order, self._sandbox, self._serves, self._groups)
         self._nursery = Nursery(grower, self._pool, self._selector, self._moved)
         self._is_set_up = False
-        self._next_watchdog = self._next_beat = 0.0
+        self._watchdog = Watchdog(WATCHDOG_S)
+        self._next_beat = 0.0
 
     def run(self) -> int:
         """Work until told to stop. Raises ImportFailed, and BackendUnavailable when it cannot even begin."""
@@ -203,20 +204,14 @@ class Worker:
     # The loop.
 
     def _loop(self) -> None:
+        self._watchdog.start()
         while not self._is_over():
             now = time.monotonic()
             self._turn(now)
-            self._feed_watchdog(now)
+            self._watchdog.feed()
             self._supervisor.sign_of_life(now)
             for key, _ in self._selector.select(self._patience()):
                 key.data()
-        faulthandler.cancel_dump_traceback_later()
-
-    def _feed_watchdog(self, now: float) -> None:
-        """At most once a second, since each call starts a thread."""
-        if now >= self._next_watchdog:
-            self._next_watchdog = now + 1.0
-            faulthandler.dump_traceback_later(WATCHDOG_S, exit=True)
 
     def _turn(self, now: float) -> None:
         """What time brings, and what the events of this turn have made possible."""
@@ -232,12 +227,14 @@ class Worker:
         if self._stop_by is not None:
             self._drain(now)
         else:
-            if self._nursery.is_ready:
-                if self._pool.hand and self._can_batch:  # the backend works while what it gave is handed out
-                    self._exchange.turn(now, self._can_claim, can_batch=True)
+            if not self._exchange.may_begin(now):
+                self._release_unbegun(NOT_RENEWED)
+            elif self._nursery.is_ready:
+                if self._pool.hand and (wait_s := self._wait_s):  # the backend works while what it gave is handed out
+                    self._exchange.turn(now, self._can_claim, wait_s)
                 self._pool.assign()
             self._release_overdue(now)
-        self._exchange.turn(now, self._can_claim, self._can_batch)
+        self._exchange.turn(now, self._can_claim, self._wait_s)
 
     def _beat(self, now: float) -> None:
         """Say how it is, and do not outlive a step that never returns: a worker that is up is consuming."""
@@ -248,9 +245,7 @@ class Worker:
         self._groups.sweep()
         if self._nursery.manifest is not None and any(task.has_files for task in self._nursery.manifest.tasks):
             self._porter.sweep_if_due(now)
-        exchange = self._exchange
-        is_late = exchange.is_carrying and now > exchange.carrying_since + STUCK_STEP_S
-        if is_late and exchange.contact_at is not None:
+        if self._exchange.is_stuck(now):
             faulthandler.dump_traceback()
             raise NarrowboatError(f"a step has taken more than {STUCK_STEP_S:.0f} s without a word; exiting")
 
@@ -258,7 +253,7 @@ class Worker:
         """How long to sleep at most."""
         times = [self._pool.next_scan, self._exchange.next_turn(), self._next_beat, self._supervisor.next_sign]
         if not self._exchange.is_carrying:
-            due = self._ledger.due_at(self._can_batch)
+            due = self._ledger.due_at(self._wait_s)
             if due is not None:
                 times.append(due)
         if self._nursery.retry_at is not None:
@@ -284,8 +279,9 @@ class Worker:
         return self._stop_by is None and not self._is_quiet and self._nursery.is_ready
 
     @property
-    def _can_batch(self) -> bool:
-        return self._stop_by is None and self._pool.spare_jobs() > self._pool.slots * 8
+    def _wait_s(self) -> float:
+        """How long a settlement waits for company: 0 unless executors have work at hand for much longer."""
+        return 0.0 if self._stop_by is not None else self._pool.company_s()
 
     # Mail from the threads.
 
@@ -324,8 +320,7 @@ class Worker:
     def _drain(self, now: float) -> None:
         """Take nothing new, hand back what has not begun, and stop what does not finish in time."""
         assert self._stop_by is not None
-        self._pool.take_back_all()
-        self._release_hand("not begun")
+        self._release_unbegun("not begun")
         if now >= self._stop_by:
             self._pool.kill_running()
         elif now >= self._stop_by - STOPPING_S:
@@ -337,12 +332,16 @@ class Worker:
         while hand and now >= hand[0].claimed_at + HAND_S:
             self._ledger.ended(hand.popleft(), Released("it could not be begun soon"))
 
+    def _release_unbegun(self, reason: str) -> None:
+        self._pool.take_back_all()
+        self._release_hand(reason)
+
     def _release_hand(self, reason: str) -> None:
         while self._pool.hand:
             self._ledger.ended(self._pool.hand.popleft(), Released(reason))
 
     def _shut_down(self) -> None:
-        faulthandler.cancel_dump_traceback_later()
+        self._watchdog.end()
         self._exchange.close()
         self._pool.close()
         self._nursery.close()

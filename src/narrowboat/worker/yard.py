@@ -72,13 +72,13 @@ class Yard:
     def clear(self, path: str) -> None:
         """Remove one, whatever was put there."""
         if path:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
     def close(self) -> None:
         """Remove all of it."""
         self.stop_listening()
         os.close(self._lock)
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
 
 def _base(user: int | None) -> Path:
@@ -106,6 +106,18 @@ def _remove_abandoned(base: Path) -> None:
             lock = os.open(path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
             finally:
                 os.close(lock)
+
+
+def _remove(folder: str | Path) -> None:
+    """Also with folders in it that their owner, who may be this user, has shut."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.lexists(folder):
+        return
+    for _, names, _, here in os.fwalk(folder):
+        for name in names:
+            with contextlib.suppress(OSError, NotImplementedError):
+                os.chmod(name, 0o700, dir_fd=here, follow_symlinks=False)
+    shutil.rmtree(folder, ignore_errors=True)

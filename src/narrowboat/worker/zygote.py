@@ -30,6 +30,8 @@ _PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
 _START = f"""
 import sys
 sys.path.append({_PACKAGE_HOME!r})
+from narrowboat.executor import pages
+gathered = pages.gather()
 import narrowboat.executor.forking
 from narrowboat.executor.zygote import main
 main()

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Request, Response
 
 from tests.support.jobs_server import Stage, token_of
 from tests.support.processes import wait_for
@@ -57,9 +57,41 @@ def stop_the_clock(page: Page) -> None:
     page.clock.pause_at(1)
 
 
-def let_time_pass(page: Page, what: str, condition: Callable[[], object], step_ms: int = 100) -> None:
-    """On a stopped clock, until something has happened."""
+def show_on_a_stopped_clock(page: Page, stage: Stage, *elements: str) -> None:
+    """What is seen then comes by the stream: however long that takes, no time passes after which a page would poll."""
+    stop_the_clock(page)
+    show(page, stage, *elements)
+    let_elements_gather(page)
+
+
+def let_elements_gather(page: Page) -> None:
+    """On a stopped clock: those that come or go together have one stream, a moment later."""
+    page.clock.run_for(100)
+
+
+def let_time_pass(page: Page, what: str, condition: Callable[[], object], step_ms: int = 10) -> None:
+    """On a stopped clock, until something has happened. In steps of 10 ms it goes by no faster than the real one, so
+    that a server that takes its time is not taken for one that says nothing."""
     wait_for(what, lambda: page.clock.run_for(step_ms) or condition())
+
+
+class Polls:
+    """How many of one job a page has begun, and how many were answered."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.begun, self.answered = page, 0, 0
+        page.on("request", lambda request: self._count(request, begun=1))
+        page.on("response", lambda answer: self._count(answer, answered=1))  # a 304 has no body whose end would be told
+
+    def end(self) -> int:
+        """Wait for what is under way; how many there were."""
+        wait_for("the answers", lambda: self.page.title() and self.answered == self.begun)
+        return self.begun
+
+    def _count(self, request: Request | Response, begun: int = 0, answered: int = 0) -> None:
+        if "/jobs/shop." in request.url:
+            self.begun += begun
+            self.answered += answered
 
 
 def polls(stage: Stage, job: str = JOB) -> int:

@@ -19,17 +19,19 @@ from tests.e2e.element.elements import (
     polls,
     said,
     show,
+    show_on_a_stopped_clock,
     streams,
     words,
 )
 from tests.support.jobs_server import Stage, token_of
+from tests.support.processes import wait_for
 
 HOSTILE = '<img src=x onerror="document.title=`run`"><script>document.title="run"</script>\x1b[31m\x07\u202e&amp;'
 
 
 def test_progress_is_seen_to_move_and_then_the_result(stage: Stage, page: Page) -> None:
     stage.put(JOB)
-    show(page, stage)
+    show_on_a_stopped_clock(page, stage)
     bar = page.get_by_role("progressbar", name="Your photo")
     expect(words(page)).to_have_text("Waiting, 3 before this one")
     expect(bar).not_to_have_attribute("value", re.compile(""))
@@ -99,6 +101,7 @@ def test_cancelling_is_asked_for_with_the_token_and_shown(stage: Stage, page: Pa
     button = page.get_by_role("button", name="Cancelling")
     expect(button).to_have_attribute("aria-disabled", "true")
     button.click(force=True)
+    wait_for("the server to be asked", lambda: stage.jobs[JOB]["cancelling"])
     stage.put(JOB, state="cancelled", words="Cancelled")
     expect(words(page)).to_have_text("Cancelled")
     expect(part(page, "cancel")).to_be_hidden()
@@ -133,7 +136,7 @@ def test_an_error_is_shown_without_a_bar(stage: Stage, page: Page) -> None:
 @pytest.mark.parametrize("state", ["succeeded", "dead", "cancelled"])
 def test_scripts_hear_of_each_change_once_and_of_the_end(stage: Stage, page: Page, state: str) -> None:
     stage.put(JOB)
-    show(page, stage)
+    show_on_a_stopped_clock(page, stage)
     expect(words(page)).to_be_visible()
     page.evaluate(LISTEN)
     document = stage.put(JOB, state="running", words="Working")

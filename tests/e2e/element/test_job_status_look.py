@@ -14,8 +14,8 @@ from tests.e2e.element.elements import (
     polls,
     said,
     show,
+    show_on_a_stopped_clock,
     status_page,
-    stop_the_clock,
     words,
 )
 from tests.support.jobs_server import Stage
@@ -29,7 +29,7 @@ def test_every_state_is_accessible_in_both_colour_schemes(stage: Stage, browser:
     context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})  # type: ignore[arg-type]
     page = context.new_page()
     show(page, stage, *(element(job, label=f"Photo {n}") for n, job in enumerate([*STATES, "lost"])))
-    expect(page.locator("job-status[state]")).to_have_count(len(STATES) + 1, timeout=10_000)
+    expect(page.locator("job-status[state]")).to_have_count(len(STATES) + 1)
     assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
@@ -92,7 +92,7 @@ def test_the_fallback_is_there_without_javascript_and_until_there_is_news(stage:
     wait_for("a poll", lambda: polls(stage))
     expect(page.get_by_role("link", name="Watch it")).to_be_visible()
     stage.poll = 200
-    expect(words(page)).to_have_text("Working", timeout=15_000)
+    expect(words(page)).to_have_text("Working")
     expect(page.get_by_role("link", name="Watch it")).to_be_hidden()
     context.close()
 
@@ -108,16 +108,15 @@ def test_the_keyboard_is_enough_and_the_focus_stays(stage: Stage, page: Page) ->
     assert part(page, "cancel").evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     page.keyboard.press("Enter")
     expect(part(page, "cancel")).to_have_text("Cancelling")
+    wait_for("the server to be asked", lambda: stage.jobs[JOB]["cancelling"])
     stage.put(JOB, words="Stopping")
     expect(words(page)).to_have_text("Stopping")
     expect(part(page, "cancel")).to_be_focused()
 
 
 def test_it_is_said_aloud_now_and_then_and_always_at_the_end(stage: Stage, page: Page) -> None:
-    stop_the_clock(page)
     stage.put(JOB, state="running", words="0 of 100", progress={"done": 0, "total": 100})
-    show(page, stage)
-    page.clock.run_for(100)
+    show_on_a_stopped_clock(page, stage)
     expect(said(page)).to_have_text("Your photo: 0 of 100")
 
     def progress(done: int) -> None:

@@ -169,15 +169,11 @@ class MemoryBackend(Backend):
     def _held(self, worker: Worker) -> list[Record]:
         return sorted((self._store.jobs[job] for job in worker.holds), key=lambda record: record.order)
 
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
         with self._changed:
-            at, store = _time(now), self._store
+            store = self._store
             rescuer = store.worker(worker)
-            lost = [
-                other
-                for other in store.workers.values()
-                if other is not rescuer and (other.lease_until < at or other.info.id in dead)
-            ]
+            lost = [other for other in store.workers.values() if other is not rescuer and other.info.id in dead]
             claims: list[Claim] = []
             for other in lost:
                 for record in self._held(other)[: limit - len(claims)]:

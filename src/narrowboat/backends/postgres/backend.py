@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -59,6 +59,7 @@ _NEWEST = 1 << 62
 PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
 HINT_S = 0.003  # between two hints of one kind from one process
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class PostgresBackend(Backend):
@@ -106,24 +107,23 @@ class PostgresBackend(Backend):
         if into is not None:
             written = self._callers.enqueue(into, jobs, wanted, limits, now, batches)
             return _answers(jobs, self._within(written, now))
-        was_lost = False
+        plain = None if limits or batches else wanted.plain()
+        if plain is not None:
+            return [self._put(plain, now)]
 
         def write(line: Line) -> Row | Over:
-            nonlocal was_lost
-            try:
-                if limits or batches:
-                    script = enqueue(self._sql, wanted, now, is_alone=False)
-                    if batches:
-                        script = batched(self._sql, batches, now, script)
-                    return run_whole(line, enqueue_within(self._sql, jobs, limits, script) if limits else script)
-                return self._enqueue(line, wanted, now, is_alone=True)
-            except psycopg.OperationalError:
-                was_lost = True
-                raise
+            if limits or batches:
+                script = enqueue(self._sql, wanted, now, is_alone=False)
+                if batches:
+                    script = batched(self._sql, batches, now, script)
+                return run_whole(line, enqueue_within(self._sql, jobs, limits, script) if limits else script)
+            return self._enqueue(line, wanted, now, is_alone=True)
 
-        written = self._within(self._pool.run(write), now)
-        self._tell_of(written[2])
-        return _answers(jobs, written, was_lost=was_lost)
+        written, was_lost = self._write(write)
+        row = self._within(written, now)
+        self._bells.ring(JOBS)
+        self._hint(wanted.bells(row[2] or ()))
+        return _answers(jobs, row, was_lost=was_lost)
 
     async def aenqueue(
         self,
@@ -178,9 +178,9 @@ class PostgresBackend(Backend):
         self._tell_of(rings)
         return Extended(lost=tuple(lost or ()), cancelled=tuple(cancelled or ()))
 
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
         """See Backend."""
-        named = {"worker": worker, "limit": limit, "dead": list(dead), "now": now}
+        named = {"worker": worker, "dead": list(dead), "limit": limit}
         claims = [claim_of(row, started=row[14], lost_worker=row[15]) for row in self._rows("rescue", named)]
         if claims:
             self._waits.holds(worker)
@@ -420,6 +420,33 @@ class PostgresBackend(Backend):
 
     def _row(self, name: str, named: Mapping[str, Any], *, is_repeatable: bool = True) -> Row:
         return self._rows(name, named, is_repeatable=is_repeatable)[0]
+
+    def _write(self, write: Callable[[Line], T]) -> tuple[T, bool]:
+        """What comes of writing jobs, and whether the reply to a try before was lost."""
+        was_lost = False
+
+        def attempt(line: Line) -> T:
+            nonlocal was_lost
+            try:
+                return write(line)
+            except psycopg.OperationalError:
+                was_lost = True
+                raise
+
+        return self._pool.run(attempt), was_lost
+
+    def _put(self, job: dict[str, object], now: float | None) -> Enqueued:
+        """Write one plain job. The server tells sleepers of it, if they may be told again."""
+        bell = queue_bell(str(job["queue"]))
+        channel = self._sql.schema if self._hints.may_pass(bell) else None
+        named = {**job, "now": now, "channel": channel}
+        (is_written, rings), was_lost = self._write(lambda line: line.ask(self._sql("put"), named))
+        self._bells.ring(JOBS)
+        if rings:
+            self._bells.ring(bell)
+            if channel is not None:
+                self._hints.passes({bell})
+        return Enqueued(str(job["id"]), is_written or was_lost)
 
     def _enqueue(self, line: psycopg.Connection[Any], wanted: Jobs, now: float | None, *, is_alone: bool) -> Row:
         named = {**wanted.parameters(), "now": now, "is_alone": is_alone}

@@ -15,8 +15,13 @@ MOST_NAMES = 10_000
 
 
 def queue_bell(queue: str) -> str:
-    """Rung when a queue that was empty is not, or when a gate opens."""
+    """Rung when a queue that was empty is not."""
     return f"queue:{queue}"
+
+
+def soon_bell(queue: str) -> str:
+    """Rung when time alone will soon bring a job of a queue."""
+    return f"soon:{queue}"
 
 
 def cancel_bell(worker: str) -> str:
@@ -24,7 +29,7 @@ def cancel_bell(worker: str) -> str:
     return f"cancel:{worker}"
 
 
-EVERY_QUEUE = queue_bell("*")  # no queue can be named so
+EVERY_QUEUE = queue_bell("*")  # rung when a gate opens; no queue can be named so
 
 
 class Sleeper:
@@ -33,17 +38,17 @@ class Sleeper:
     def __init__(self, name: str, bells: frozenset[str]) -> None:
         self.name, self.bells = name, bells
         self.is_rung = self.is_called = False
-        self._event = threading.Event()
+        self._asleep = threading.Lock()  # free: it is to wake up. An Event is several locks, and takes longer
+        self._asleep.acquire()
 
     def sleep(self, seconds: float) -> None:
         """Until woken; `is_rung` and `is_called` say by what."""
-        if seconds > 0:
-            self._event.wait(seconds)
-        self._event.clear()
+        self._asleep.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
-        """End its sleep."""
-        self._event.set()
+        """End its sleep, or else the next one. One thread at a time."""
+        if self._asleep.locked():
+            self._asleep.release()
 
 
 class Bells:
@@ -128,11 +133,14 @@ class Limiter:
         self._every_s = every_s
         self._passed: dict[str, float] = {}
 
+    def may_pass(self, word: str) -> bool:
+        """Whether this word could pass now."""
+        return time.monotonic() - self._passed.get(word, -inf) >= self._every_s
+
     def passes(self, words: set[str]) -> list[str]:
-        """Those of the words that may pass now."""
-        now = time.monotonic()
-        may = [word for word in words if now - self._passed.get(word, -self._every_s) >= self._every_s]
+        """Those of the words that pass now."""
+        may = [word for word in words if self.may_pass(word)]
         if len(self._passed) > MOST_NAMES:
             self._passed.clear()
-        self._passed.update(dict.fromkeys(may, now))
+        self._passed.update(dict.fromkeys(may, time.monotonic()))
         return may

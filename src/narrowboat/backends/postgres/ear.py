@@ -109,8 +109,10 @@ class Ear:
         while True:
             if any(descriptor == self._stop for descriptor, _ in poller.poll()):
                 return
-            for heard in line.notifies(timeout=0):
-                self._bells.ring(heard.payload)
+            line.pgconn.consume_input()
+            while (heard := line.pgconn.notifies()) is not None:  # `line.notifies` takes its time
+                if not self._pool.has(heard.be_pid):  # what this process tells others has rung here already
+                    self._bells.ring(heard.extra.decode(errors="replace"))
 
     def _sleeps(self, seconds: float) -> bool:
         """Whether it was to stop meanwhile."""

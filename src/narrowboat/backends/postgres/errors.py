@@ -66,6 +66,11 @@ def in_our_words(error: psycopg.Error, location: str) -> Exception:
         return BackendUnavailable(f"{location}: the server's disk is full ({text}); nothing was written")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return BackendUnavailable(f"{location}: {text}")
+    if code == "25006":
+        return BackendUnavailable(
+            f"{location}: the server takes no writes at the moment ({text}), as in a fail-over, or while the disk of a "
+            "service is full; nothing was written"
+        )
     return BackendError(f"{location}: {text} (SQLSTATE {code})")
 
 

@@ -17,13 +17,11 @@ from ...core.errors import ConfigError, UnsupportedByBackend
 from ...core.job import NewJob
 from ...core.queue import Over, Queue, Tally
 from ..foreign import described
-from .bells import queue_bell
 from .messages import Jobs, batches_of
 from .queries import Queries
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-SOON_S = 15.0  # what is due later need not be heard of now
 
 
 class Statement(NamedTuple):
@@ -90,7 +88,7 @@ def enqueue_and_ring(sql: Queries, wanted: Jobs, now: float | None) -> Script[Ro
 
     Also of queues that have work already: it may be gone by then.
     """
-    named = {**wanted.parameters(), "now": now, "channel": sql.schema, "bells": bells_of(wanted)}
+    named = {**wanted.parameters(), "now": now, "channel": sql.schema, "bells": sorted(wanted.bells())}
     return (yield Statement(sql("enqueue_and_ring"), named))
 
 
@@ -136,12 +134,6 @@ def enqueue_within(
 def place(sql: Queries) -> Script[Row]:
     """What tells one schema of one server from any other."""
     return (yield Statement(sql("place"), {"schema": sql.schema}))
-
-
-def bells_of(wanted: Jobs) -> list[str]:
-    """Those of the queues whose jobs may be due soon."""
-    soon = {job.lane for job in wanted.jobs if job.delay < SOON_S}
-    return sorted({queue_bell(wanted.queues[lane - 1]) for lane in soon})
 
 
 def is_open(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

@@ -14,8 +14,10 @@ from ...core.errors import UnsupportedByBackend
 from ...core.job import NewJob
 from ...core.states import State
 from ..base import ClaimRef, ProgressReport, Step, Want
+from .bells import queue_bell, soon_bell
 
 _encode = msgspec.json.Encoder().encode
+SOON_S = 15.0  # what is due later need not be heard of now
 
 
 class JobMessage(msgspec.Struct, omit_defaults=True):
@@ -37,6 +39,11 @@ class JobMessage(msgspec.Struct, omit_defaults=True):
     version: int = 1
     of: int | None = None
     batch: str | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether nothing but its turn keeps it from beginning."""
+        return self.delay <= 0 and self.due is None
 
 
 class SettlementMessage(msgspec.Struct, omit_defaults=True):
@@ -138,6 +145,35 @@ class Jobs:
             "jobs": _encode(self.jobs).decode(),
             "is_keyed": self.is_keyed,
         }
+
+    def plain(self) -> dict[str, object] | None:
+        """For put.sql; None unless this is one job that is due, without a key or a batch."""
+        if len(self.jobs) != 1:
+            return None
+        [job] = self.jobs
+        if not job.is_due or job.key is not None or job.batch is not None:
+            return None
+        return {
+            "queue": self.queues[0],
+            "task": self.tasks[0],
+            "lane_key": self.lane_keys[0],
+            "id": job.id,
+            "args": job.args,
+            "priority": job.priority,
+            "client": job.client,
+            "headers": job.headers,
+            "tags": job.tags,
+            "summary": job.summary,
+            "shape": job.shape,
+            "version": job.version,
+        }
+
+    def bells(self, queues: Iterable[str] | None = None) -> set[str]:
+        """Those to ring for these queues, in which something has changed, or for all that may have work soon."""
+        at_once = {self.queues[job.lane - 1] for job in self.jobs if job.is_due}
+        soon = {self.queues[job.lane - 1] for job in self.jobs if job.delay < SOON_S}
+        changed = soon if queues is None else {queue for queue in queues if queue}
+        return {soon_bell(queue) if queue in soon - at_once else queue_bell(queue) for queue in changed}
 
     def as_carried(self) -> dict[str, object]:
         """For a part of a step."""

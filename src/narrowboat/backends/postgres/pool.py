@@ -8,7 +8,7 @@ import random
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from math import inf
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 MOST_IDLE = 8  # that are kept for the next call
 UNUSED_S = 10.0  # after which all but the last one are given up: a fleet that is idle must not use up the server's
 CONNECT_S = 3
+# Who only listens never learns otherwise that a server is gone which could not say so.
+KEEPALIVES: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 OLDEST = 13  # PostgreSQL that will do
 PREPARED_AFTER = 2  # uses on one connection
 _leaked: list[object] = []  # of a parent process: to close them here would end its sessions
@@ -36,7 +38,16 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
 
     until: float = inf
     used_at: float = 0.0
+    _asker: psycopg.Cursor[tuple[Any, ...]] | None = None
     is_pooled: bool = False  # a pooler is in between, and the next transaction perhaps another session of the server
+
+    def ask(self, text: bytes, named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The one small row that a statement answers with: what is the same each time is kept for the next time."""
+        if self._asker is None:
+            self._asker = self.cursor(binary=True)
+        row = self._asker.execute(text, named).fetchone()
+        assert row is not None
+        return row
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Drive one exchange with the server. Half an exchange leaves a connection that is of no use: it is closed."""
@@ -103,6 +114,7 @@ class Pool:
             autocommit=True,
             connect_timeout=CONNECT_S,
             prepare_threshold=None,
+            **({} if "keepalives" in self.conninfo else KEEPALIVES),
         )
         line.until = deadline
         try:
@@ -111,6 +123,10 @@ class Pool:
             line.close()
             raise
         return line
+
+    def has(self, process: int) -> bool:
+        """Whether a process of the server serves one of these connections."""
+        return any(not line.closed and line.pgconn.backend_pid == process for line in tuple(self._open))
 
     def forget_after_fork(self) -> bool:
         """In a forked child, leave everything of the parent alone; True if there was anything."""

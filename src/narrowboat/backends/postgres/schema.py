@@ -13,13 +13,15 @@ import psycopg
 from ...core.errors import ConfigError, SchemaTooNew
 from .queries import Queries
 
-VERSION = 6
+VERSION = 8
 OLDEST = 1  # programs that know this version may use the schema of VERSION
 
 
 def script(queries: Queries, version: int) -> str:
     """SQL that brings a schema from a version (0: none) to VERSION, for psql or a person; to run in one transaction."""
     steps = [queries.named("begin")]
+    if 0 < version < VERSION:
+        steps.append(queries.named("lock"))
     steps += [queries.migration(number) for number in range(version + 1, VERSION + 1)]
     steps += queries.functions()
     steps += [

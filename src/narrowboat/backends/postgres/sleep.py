@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -14,12 +15,13 @@ from math import inf
 from ...core.errors import BackendUnavailable
 from ...core.job import JobSummary
 from ..base import Wakeup, Want
-from .bells import EVERY_QUEUE, JOBS, Bells, Sleeper, cancel_bell, queue_bell
+from .bells import EVERY_QUEUE, JOBS, Bells, Sleeper, cancel_bell, queue_bell, soon_bell
 
 FLEET_LOOKS = 5.0  # looks a second that all idle workers make together, if that is not more than SOONEST_S allows
 SOONEST_S = 0.1  # between two looks of one that hears nothing
 HEARING_S = 5.0  # between two looks of one that hears
 CANCEL_S = 0.8  # between two looks for cancels of one that hears nothing, while it holds jobs
+FEW = 4  # workers that go and claim when a bell rings, and do not look first whether others have been quicker
 HERD_S = 0.005  # times the number of other workers: between two looks of one that is woken again and again
 AFTERWARDS_S = 0.01  # a hint that came just before this one was perhaps held back: so much later is a second look
 WATCH_SOONEST_S, WATCH_LATEST_S = 0.01, 0.25
@@ -39,12 +41,17 @@ class Look:
 
 @dataclass(slots=True)
 class _Seen:
-    """The last look of a sleeper, for what, when, and how often its bells had rung before."""
+    """The last look of a sleeper, for what, when, how often its bells had rung before, and when it was last woken.
+
+    pace: 1 on average. Workers that were started together must not go on to look together, and then none for long.
+    """
 
     wants: frozenset[tuple[str, frozenset[str], bool]]
     look: Look
     at: float
     rung: int
+    woken_at: float
+    pace: float
 
 
 class Waits:
@@ -54,9 +61,11 @@ class Waits:
         self._bells = bells
         self._seen: dict[tuple[str, bool], _Seen] = {}
         self._holds: dict[str, bool] = {}
+        self._claims: Counter[str] = Counter()
 
     def holds(self, worker: str) -> None:
         """A worker of this process has got jobs: its cancels are to be looked for."""
+        self._claims[worker] += 1
         if not self._holds.get(worker):
             self._holds[worker] = True
             self._bells.ring(_got(worker))
@@ -71,11 +80,13 @@ class Waits:
         look: Callable[[], Look],
     ) -> Wakeup:
         """Sleep until there is work, or more cancels than these, or the time is up, or the worker is roused."""
-        until = time.monotonic() + timeout_s
-        names = {queue_bell(want.queue) for want in wants} | ({EVERY_QUEUE} if wants else {_got(worker)})
-        bells = frozenset({*names, cancel_bell(worker)})
+        began = time.monotonic()
+        until = began + timeout_s
+        of_work = frozenset(queue_bell(want.queue) for want in wants)
+        of_time = [EVERY_QUEUE, *(soon_bell(want.queue) for want in wants)] if wants else []
+        bells = of_work.union(of_time, [cancel_bell(worker)])
         wanted = frozenset((want.queue, want.tasks, want.n > 0) for want in wants)
-        with self._bells.sleeping(worker if wants else "", bells) as sleeper:
+        with self._bells.sleeping(worker if wants else "", bells if wants else bells | {_got(worker)}) as sleeper:
             seen = self._seen.get((worker, bool(wants)))
             if (
                 seen is None
@@ -93,13 +104,17 @@ class Waits:
                 if now >= until:
                     return _woken(seen)
                 rung = self._bells.rung(bells)
-                one_of_a_herd = seen.at + HERD_S * max(0, seen.look.workers - 1) * random.random()
-                due = min(self._due(seen, bool(wants), worker, hears()), self._afterwards(seen, bells, one_of_a_herd))
-                if rung != looked_for:
-                    due = min(due, one_of_a_herd)
-                if now < due:
-                    sleeper.sleep(min(due, until) - now)
+                one_of_a_herd = seen.woken_at + HERD_S * max(0, seen.look.workers - 1) * random.random()
+                in_peace = self._due(seen, bool(wants), worker, hears())
+                due = min(in_peace, self._afterwards(seen, bells, one_of_a_herd))
+                soonest = min(due, one_of_a_herd) if rung != looked_for else due
+                if now < soonest:
+                    sleeper.sleep(min(soonest, until) - now)
                     continue
+                is_told = self._bells.rung_at(of_work) > max(began, seen.woken_at)
+                if is_told and now < in_peace and seen.look.workers <= FEW:  # as good as seen, and a look later
+                    seen.rung, seen.woken_at = rung, now
+                    return Wakeup(True, seen.look.cancels)
                 looked_for = rung
                 try:
                     seen = self._look(worker, wanted, bells, look)
@@ -115,10 +130,10 @@ class Waits:
         bells: frozenset[str],
         look: Callable[[], Look],
     ) -> _Seen:
-        rung, at = self._bells.rung(bells), time.monotonic()
+        rung, at, claims = self._bells.rung(bells), time.monotonic(), self._claims[worker]
         found = look()
-        self._holds[worker] = found.holds
-        seen = self._seen[worker, bool(wanted)] = _Seen(wanted, found, at, rung)
+        self._holds[worker] = found.holds or self._claims[worker] != claims
+        seen = self._seen[worker, bool(wanted)] = _Seen(wanted, found, at, rung, at, 2 * random.random())
         return seen
 
     def _afterwards(self, seen: _Seen, bells: frozenset[str], soonest: float) -> float:
@@ -129,7 +144,7 @@ class Waits:
     def _due(self, seen: _Seen, is_idle: bool, worker: str, hears: bool) -> float:
         """When the next look comes if nothing rings."""
         if is_idle:
-            every_s = max(HEARING_S if hears else SOONEST_S, seen.look.workers / FLEET_LOOKS)
+            every_s = max(HEARING_S if hears else SOONEST_S, seen.look.workers / FLEET_LOOKS * seen.pace)
             return seen.at + min(every_s, max(0.001, seen.look.next_in_s))
         if not self._holds.get(worker):
             return inf

@@ -148,9 +148,9 @@ class RedisBackend(Backend):
         lost, cancelled = self._run(script("extend"), _at(now), worker, seq, *map(words.of_claim, claims))
         return Extended(lost=tuple(claims[n].id for n in lost), cancelled=_texts(cancelled))
 
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
         """See Backend."""
-        return [rescued(row) for row in self._run(script("rescue"), _at(now), worker, limit, *dead)]
+        return [rescued(row) for row in self._run(script("rescue"), worker, limit, *dead)]
 
     def wait(
         self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None

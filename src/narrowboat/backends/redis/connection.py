@@ -145,6 +145,11 @@ class Connections:
                 f"{where}: the server's memory is full (maxmemory); nothing was written. "
                 "Give it more, or keep finished jobs for a shorter time"
             )
+        if text.startswith("MISCONF"):
+            return BackendUnavailable(
+                f"{where}: the server cannot save to its disk, and takes no writes until it can; "
+                f"nothing was written: {text}"
+            )
         if isinstance(error, errors.NoPermissionError) or text.startswith("NOPERM") or "executing the script" in text:
             return BackendError(f"{where}: the user of this URL may not do that: {text}")
         if self._is_passing(error):

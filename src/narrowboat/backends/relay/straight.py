@@ -27,9 +27,9 @@ class Straight(Backend):
         """See Backend."""
         return self._store.extend(worker, seq, claims, now)
 
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
         """See Backend."""
-        return self._store.rescue(worker, limit, dead, now)
+        return self._store.rescue(worker, dead, limit)
 
     def watch(
         self, revisions: Mapping[str, int], timeout_s: float, now: float | None = None, watcher: str = ""

@@ -131,9 +131,9 @@ class SQLiteBackend(Backend):
         """See Backend."""
         return self._writer.write(lambda c: leases.extend(c, worker, seq, claims, _clock(now)), is_durable=False)
 
-    def rescue(self, worker: str, limit: int = 100, dead: Sequence[str] = (), now: float | None = None) -> list[Claim]:
+    def rescue(self, worker: str, dead: Sequence[str], limit: int = 100) -> list[Claim]:
         """See Backend."""
-        return self._writer.write(lambda c: leases.rescue(c, worker, limit, dead, _clock(now)), is_durable=False)
+        return self._writer.write(lambda c: leases.rescue(c, worker, dead, limit), is_durable=False)
 
     def wait(
         self, worker: str, wants: Sequence[Want], timeout_s: float, cancels: int = 0, now: float | None = None
@@ -176,7 +176,7 @@ class SQLiteBackend(Backend):
 
     def find(self, filter: Filter, after: str | None = None, limit: int = 50, now: float | None = None) -> Page:
         """See Backend."""
-        with self._reading() as connection:
+        with self._snapshot() as connection:
             return read.find(connection, filter, after, limit)
 
     def find_key(self, task: str, key: str) -> str | None:

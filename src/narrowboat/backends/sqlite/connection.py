@@ -89,6 +89,8 @@ class Connections:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA wal_autocheckpoint = 4000")
                 connection.execute("PRAGMA cache_size = -16000")
+                # A statement that changes many pages keeps them aside; in a file that takes as long as the changes.
+                connection.execute("PRAGMA temp_store = MEMORY")
             except BaseException:
                 connection.close()
                 raise

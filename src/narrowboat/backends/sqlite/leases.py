@@ -52,14 +52,13 @@ def extend(connection: sqlite3.Connection, worker: str, seq: int, claims: Sequen
     return Extended(lost=lost, cancelled=cancelling(connection, worker))
 
 
-def rescue(connection: sqlite3.Connection, worker: str, limit: int, dead: Sequence[str], now: float) -> list[Claim]:
-    """Take over from lost workers. Raises UnknownWorker."""
+def rescue(connection: sqlite3.Connection, worker: str, dead: Sequence[str], limit: int) -> list[Claim]:
+    """Take over from workers that are gone. Raises UnknownWorker."""
     row = connection.execute(sql("worker_get"), {"worker": worker}).fetchone()
     if row is None:
         raise unknown(worker)
-    lost = connection.execute(
-        sql("lost_workers"), {"worker": worker, "now": now, "dead": codec.encode(list(dead)).decode()}
-    ).fetchall()
+    named = {"worker": worker, "dead": codec.encode(list(dead)).decode()}
+    lost = connection.execute(sql("lost_workers"), named).fetchall()
     claims: list[Claim] = []
     for (other,) in lost:
         jobs = connection.execute(sql("lost_jobs"), {"worker": other, "n": limit - len(claims)}).fetchall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from .queries import sql
 from .rows import attempt_of, job_of, summary_of
 
 _NEWEST = 1 << 62
+NEAR = 1000  # jobs that are cheaper to look through than to ask where others are
 PASSED_OVER = 1000  # jobs cancelled before they began, which may stand in front of those that ended
 _numbers = msgspec.json.Decoder(list[int]).decode
 _names = msgspec.json.Decoder(list[tuple[str, int]]).decode
@@ -32,23 +34,39 @@ def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
 
 
 def find(connection: sqlite3.Connection, filter_: Filter, after: str | None, limit: int) -> Page:
-    """Jobs that match, newest first."""
-    states = None if filter_.states is None else codec.encode(sorted(filter_.states)).decode()
-    rows = connection.execute(
-        sql("find" if filter_.batch is None else "find_batch"),
-        {
-            "after": _NEWEST if after is None else _cursor(after),
-            "states": states,
-            "task": filter_.task,
-            "queue": filter_.queue,
-            "tag": filter_.tag,
-            "batch": filter_.batch,
-            "limit": limit + 1,
-        },
-    ).fetchall()
+    """Jobs that match, newest first. The caller holds a read transaction."""
+    states = frozenset(State) if filter_.states is None else filter_.states
+    named = {
+        "after": _NEWEST if after is None else _cursor(after),
+        "floor": 0,
+        "states": None if filter_.states is None else codec.encode(sorted(states)).decode(),
+        "task": filter_.task,
+        "queue": filter_.queue,
+        "tag": filter_.tag,
+        "batch": filter_.batch,
+        "limit": limit + 1,
+    }
+    if filter_.batch is not None:
+        rows = connection.execute(sql("find_batch"), named).fetchall()
+    elif filter_.tag is not None and State.QUEUED in states:  # nothing is kept by tag
+        rows = connection.execute(sql("find"), named).fetchall()
+    else:
+        rows = _found_near(connection, named)
     is_last = len(rows) <= limit
     rows = rows[:limit]
     return Page(jobs=tuple(map(summary_of, rows)), next=None if is_last else str(rows[-1][0]))
+
+
+def _found_near(connection: sqlite3.Connection, named: dict[str, Any]) -> list[Any]:
+    """Looks through as many of the newest jobs as looking by state would cost, and only then by state."""
+    (newest,) = connection.execute(sql("last_ord")).fetchone()
+    (apart,) = connection.execute(sql("count_apart"), named).fetchone()
+    floor = min(named["after"], newest + 1) - NEAR - apart
+    rows = connection.execute(sql("find"), {**named, "floor": floor}).fetchall()
+    missing = named["limit"] - len(rows)
+    if missing and floor > 0:
+        rows += connection.execute(sql("find_apart"), {**named, "after": floor, "limit": missing}).fetchall()
+    return rows
 
 
 def watch(revisions: Mapping[str, int]) -> Callable[[sqlite3.Connection], list[JobSummary]]:

@@ -47,7 +47,7 @@ def in_our_words(error: Exception, location: str) -> Exception:
             return ConfigError(f"{location}: no AWS credentials ({text}): {_NO_KEYS}")
         case aws.NoRegionError():
             return ConfigError(f"{location}: {_NO_REGION}")
-        case aws.SSLError():
+        case aws.SSLError() if "CERTIFICATE_VERIFY_FAILED" in text:  # others are of a line that was cut
             return ConfigError(f"{location}: {text}")
         case aws.ProxyConnectionError() | aws.ConnectionError() | aws.HTTPClientError():
             return BackendUnavailable(f"{location}: {text}")

@@ -337,7 +337,7 @@ def test_of_many_that_end_at_once_one_brings_the_final_job(bench: Bench) -> None
             assert worker.settle(succeeded(claim)) == ()
 
     for race in [bench.meanwhile(lambda w=w, c=c: settle_all(w, c)) for w, c in zip(workers, claims, strict=True)]:
-        race.result(timeout=20)
+        race.result(timeout=60)
     assert totals(bench) == (24, 24, 0, 0)
     assert finals(bench, part) == 1
 

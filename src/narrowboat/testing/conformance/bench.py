@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from typing import Any, TypeVar
 
@@ -25,13 +25,14 @@ from ...core.ids import ulid
 from ...core.job import Claim, Job, NewJob, Progress
 from ...core.states import State
 from ...core.task import Manifest, TaskSpec
+from .sleepers import woken_by
 
 MakeBackend = Callable[[], Backend]
 Reopen = Callable[[Backend], Backend]
 T = TypeVar("T")
 
 TASK, OTHER_TASK = "demo.send", "demo.draw"
-PROMPT_S = 2.0  # waking takes milliseconds; below the 5 s after which a wait looks by itself
+ASLEEP_S = 0.15  # a call that has not returned by then sleeps
 
 
 def requires(capability: str) -> Callable[[T], T]:
@@ -143,16 +144,9 @@ class Bench:
         self._threads = self._threads or ThreadPoolExecutor(max_workers=16)
         return self._threads.submit(act)
 
-    def is_asleep(self, future: Future[Any]) -> bool:
-        """Whether a call in a thread has still not returned after time enough to do so."""
-        return not wait([future], timeout=0.15).done
-
     def woken_by(self, deed: Callable[[], object], sleeper: Callable[[], T]) -> T:
         """What a sleeping call returns, promptly, after a deed that must wake it."""
-        future = self.meanwhile(sleeper)
-        assert self.is_asleep(future), f"it did not sleep, but answered {future.result()}"
-        deed()
-        return future.result(timeout=PROMPT_S)
+        return woken_by(deed, sleeper, self.meanwhile, ASLEEP_S)
 
 
 class BenchWorker:
@@ -241,8 +235,10 @@ class BenchWorker:
         return self.backend.extend(self.id, seq, [ref(claim) for claim in claims], now=self.bench.now)
 
     def rescue(self, limit: int = 100, dead: Sequence[str] = ()) -> list[Claim]:
-        """Take over claims of lost workers."""
-        return self.backend.rescue(self.id, limit, dead, now=self.bench.now)
+        """Take over claims of workers that are dead, or whose lease is over."""
+        now = self.bench.now
+        over = [view.info.id for view in self.backend.workers(now=now) if view.lease_until < now]
+        return self.backend.rescue(self.id, [*dead, *over], limit)
 
     def wait(self, *wants: Want, timeout_s: float = 30.0, cancels: int = 0) -> Wakeup:
         """Sleep until there may be work (by default: of this worker's tasks in the default queue)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from ...core.job import Claim
 from ...core.outcome import ErrorInfo
 from ...core.states import State
 from .bench import OTHER_TASK, TASK, Bench, BenchWorker, crashed, failed, released, snoozed, succeeded
+from .sleepers import PROMPT_S
 
 TWO_AT_A_TIME = Controls(limit=LimitSpec(key="db", most=2))
 ONE_A_SECOND = Controls(rate=RateSpec(key="api", interval_s=1.0))
@@ -172,9 +174,11 @@ def test_workers_share_a_rate_and_its_end_is_no_work(bench: Bench) -> None:
 
 def test_waiting_ends_when_a_rate_lets_the_next_one_through(bench: Bench) -> None:
     bench.add_many(2)
-    worker = bench.worker(controls=Controls(rate=RateSpec(key="api", interval_s=0.4)))
+    worker = bench.worker(controls=ONE_A_SECOND)
     assert len(worker.claim(2)) == 1
-    assert bench.woken_by(lambda: None, lambda: worker.wait(timeout_s=10)).work
+    began = time.monotonic()
+    assert worker.wait(timeout_s=10).work
+    assert 0.9 <= time.monotonic() - began < PROMPT_S
 
 
 def test_waiting_ends_when_a_limit_has_room_again(bench: Bench) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from ...core.states import State
-from .bench import PROMPT_S, Bench, failed, snoozed
+from .bench import Bench, failed, snoozed
+from .sleepers import PROMPT_S
 
 
 def test_a_delayed_job_is_scheduled_and_not_claimed_before_it_is_due(bench: Bench) -> None:

@@ -41,6 +41,37 @@ def test_find_filters_by_state_task_queue_and_tag(bench: Bench) -> None:
     assert _found(bench, tag="nobody's") == []
 
 
+def test_find_reaches_what_stands_behind_many_others(bench: Bench) -> None:
+    old = {bench.ended(state): state for state in (State.SUCCEEDED, State.DEAD, State.CANCELLED)}
+    old |= dict.fromkeys([bench.add(delay_s=9e9), bench.add(delay_s=9e9, tags=("t",))], State.SCHEDULED)
+    bench.add()
+    claimed = bench.worker().claim_one().id
+    old[claimed] = State.RUNNING
+    lines = [bench.add(priority=priority) for priority in (0, 7, -7, 7)] + [bench.add(lane_key="k", tags=("t",))]
+    mail = bench.add(queue="mail")
+    old |= dict.fromkeys([*lines, mail], State.QUEUED)
+    bench.add_many(1200, OTHER_TASK)
+    several = [{State.DEAD, State.QUEUED}, {State.RUNNING, State.SCHEDULED}, set(State)]
+    for states in [*({state} for state in State), *several]:
+        expected = [job_id for job_id, state in old.items() if state in states][::-1]
+        assert _found(bench, states=frozenset(states), task=TASK) == expected
+    assert _found(bench, queue="mail") == [mail]
+    assert _found(bench, task=TASK, tag="t") == [lines[-1], list(old)[4]]
+    assert _found(bench, states=frozenset({State.DEAD})) == [list(old)[1]]
+    pages = [bench.backend.find(Filter(task=TASK), limit=5, now=bench.now)]
+    while pages[-1].next:
+        pages.append(bench.backend.find(Filter(task=TASK), pages[-1].next, limit=5, now=bench.now))
+    assert [[job.id for job in page.jobs] for page in pages] == [list(old)[::-1][n : n + 5] for n in (0, 5, 10)]
+
+
+def test_find_looks_into_every_line(bench: Bench) -> None:
+    jobs = [bench.new(lane_key=str(n)) for n in range(1100)]
+    bench.backend.enqueue(jobs, now=bench.now)
+    ids = [job.id for job in jobs]
+    assert _found(bench, 2000, states=frozenset({State.QUEUED})) == ids[::-1]
+    assert _found(bench, 2000, task=TASK) == ids[::-1]
+
+
 def test_pages_show_each_job_once(bench: Bench) -> None:
     ids = bench.add_many(7)
     for size, sizes in ((3, [3, 3, 1]), (7, [7]), (6, [6, 1])):

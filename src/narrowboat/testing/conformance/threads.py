@@ -34,7 +34,7 @@ def test_eight_threads_claim_every_job_exactly_once(bench: Bench) -> None:
     ready = threading.Barrier(8)
 
     def work(worker: BenchWorker) -> list[str]:
-        ready.wait(10)
+        ready.wait(60)
         claimed: list[str] = []
         claims = worker.claim(7)
         while claims:
@@ -57,12 +57,12 @@ def test_eight_threads_with_the_same_key_make_one_job(bench: Bench) -> None:
         ready = threading.Barrier(8)
 
         def ask(job: NewJob, ready: threading.Barrier = ready) -> tuple[str, bool]:
-            ready.wait(10)
+            ready.wait(60)
             [answer] = bench.backend.enqueue([job], now=bench.now)
             return answer.id, answer.created
 
         futures = [bench.meanwhile(lambda job=job: ask(job)) for job in jobs]
-        answers = [future.result(timeout=30) for future in futures]
+        answers = [future.result(timeout=60) for future in futures]
         assert len({job_id for job_id, _ in answers}) == 1
         assert sum(created for _, created in answers) == 1
 
@@ -81,7 +81,7 @@ def test_a_reader_never_sees_half_of_a_batch(bench: Bench) -> None:
     for _ in range(20):
         bench.add_many(25)
     is_over.set()
-    assert {count % 25 for count in reader.result(timeout=30)} <= {0}
+    assert {count % 25 for count in reader.result(timeout=60)} <= {0}
 
 
 @_quick_turns()
@@ -115,7 +115,7 @@ def test_threads_that_enqueue_at_once_fill_a_queue_and_no_more(bench: Bench) -> 
     ready = threading.Barrier(8)
 
     def enqueue(n: int) -> tuple[int, int]:
-        ready.wait(10)
+        ready.wait(60)
         taken = free = 0
         for k in range(20):
             with suppress(QueueFull):
@@ -126,7 +126,7 @@ def test_threads_that_enqueue_at_once_fill_a_queue_and_no_more(bench: Bench) -> 
         return taken, free
 
     calls = [bench.meanwhile(lambda n=n: enqueue(n)) for n in range(8)]
-    counts = [call.result(30) for call in calls]
+    counts = [call.result(60) for call in calls]
     assert sum(taken for taken, _ in counts) == 50
     assert [free for _, free in counts] == [20] * 8
     waiting = {entry.queue: entry.counts.get(State.QUEUED) for entry in bench.backend.stats(now=bench.now)}
@@ -146,7 +146,7 @@ def test_eight_claimers_at_once_never_go_past_a_limit(bench: Bench) -> None:
 
     def work(worker: BenchWorker) -> None:
         nonlocal running, done
-        ready.wait(10)
+        ready.wait(60)
         while done < len(ids):
             claims = worker.claim(2)
             with counting:
@@ -177,7 +177,7 @@ def test_eight_claimers_at_once_share_a_rate_in_any_while(bench: Bench) -> None:
     ready = threading.Barrier(8)
 
     def work(worker: BenchWorker) -> int:
-        ready.wait(10)
+        ready.wait(60)
         taken, has_more = 0, True
         while has_more:  # others may just be going through the gate
             reply = worker.step(wants=[worker.want(2)])
@@ -204,7 +204,7 @@ def test_closing_under_calls_of_other_threads_leaves_each_with_an_answer_or_an_e
             call: Callable[[], object], busy: threading.Barrier = busy, is_over: threading.Event = is_over
         ) -> str:
             call()
-            busy.wait(10)
+            busy.wait(60)
             try:
                 while not is_over.is_set():
                     call()
@@ -218,8 +218,8 @@ def test_closing_under_calls_of_other_threads_leaves_each_with_an_answer_or_an_e
         worker = bench.worker("w1", backend=backend)
         calls = (enqueue, enqueue, backend.stats, lambda worker=worker: worker.wait(timeout_s=0.001))
         threads = [bench.meanwhile(lambda call=call, keep=keep_calling: keep(call)) for call in calls]
-        busy.wait(10)
+        busy.wait(60)
         backend.close()
         is_over.set()
-        assert all("closed" in thread.result(timeout=10) for thread in threads)
+        assert all("closed" in thread.result(timeout=60) for thread in threads)
         assert enqueued and None not in bench.backend.get(enqueued)

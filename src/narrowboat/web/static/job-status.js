@@ -119,7 +119,8 @@ class Feed {
 
   #pollIn(ms, watch) {
     clearTimeout(watch.timer);
-    watch.timer = setTimeout(() => this.#poll(watch), jittered(ms));
+    const left = (watch.notBefore ?? 0) - performance.now(); // what a server in need has asked for
+    watch.timer = setTimeout(() => this.#poll(watch), Math.max(jittered(ms), left));
   }
 
   async #poll(watch) {
@@ -138,6 +139,7 @@ class Feed {
         pause = asked || 2000;
       }
       pause = Math.max(asked, pause);
+      watch.notBefore = performance.now() + Math.min(asked, LATEST);
       if (job) watch.etag = answer.headers.get("etag");
       if (job && watch.show(job)) watch.fed = false; // the stream, if there is one, is deaf
       else if (watch.fed) pause = CHECKED;

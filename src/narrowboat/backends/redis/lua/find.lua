@@ -41,21 +41,27 @@ local function look(id, order)
   end
 end
 
--- The jobs of some states by the structures of those states, where these are few: nil if they are not.
-local FEW = 5000
+-- The jobs of some states, or of a task, by the structures that they are in, where these are few: nil if they are not.
+local FEW, MOST_KEYS = 5000, 1000
 
 local function those_few()
+  if states.any and task == '' then
+    return nil
+  end
+  local function has(state)
+    return states.any or states[state]
+  end
   local keys, size = {}, 0
   local function consider(command, key)
     size = size + call(command, key)
     keys[#keys + 1] = { command, key }
-    return size <= FEW
+    return size <= FEW and #keys <= MOST_KEYS
   end
-  if states.any or (states.scheduled and not consider('ZCARD', P .. 'scheduled')) then
+  if has('scheduled') and not consider('ZCARD', P .. 'scheduled') then
     return nil
   end
-  if states.running then
-    for _, worker in ipairs(call('ZRANGE', P .. 'workers', 0, 999)) do
+  if has('running') then
+    for _, worker in ipairs(call('ZRANGE', P .. 'workers', 0, MOST_KEYS)) do
       if not consider('HLEN', P .. 'running:' .. worker) then
         return nil
       end
@@ -63,14 +69,18 @@ local function those_few()
   end
   for _, name in ipairs(queue ~= '' and { queue } or queues()) do
     if
-      ((states.succeeded or states.cancelled) and not consider('ZCARD', P .. 'done:' .. name))
-      or (states.dead and not consider('ZCARD', P .. 'dead:' .. name))
+      ((has('succeeded') or has('cancelled')) and not consider('ZCARD', P .. 'done:' .. name))
+      or (has('dead') and not consider('ZCARD', P .. 'dead:' .. name))
     then
       return nil
     end
-    if states.queued then
-      for _, lane in ipairs(call('ZRANGE', P .. 'lanes:' .. name, 0, 999)) do
-        if not consider('ZCARD', P .. 'lane:' .. name .. ':' .. lane) then
+    if has('queued') then
+      local lanes = call('ZRANGE', P .. 'lanes:' .. name, 0, MOST_KEYS)
+      if #lanes > MOST_KEYS then
+        return nil
+      end
+      for _, lane in ipairs(lanes) do
+        if (task == '' or task_of_lane(lane) == task) and not consider('ZCARD', P .. 'lane:' .. name .. ':' .. lane) then
           return nil
         end
       end

@@ -1,28 +1,18 @@
 #!lua flags=allow-oom
--- Take over the claims of workers whose lease is over, or that are known to be gone. Workers without claims are forgotten.
--- ARGV: now or "", rescuer, most, [workers known to be gone]...
+-- Take over the claims of workers that are gone. Workers without claims are forgotten.
+-- ARGV: rescuer, most, [workers that are gone]...
 -- Returns claims as rows: args, about, enqueued_at, errors, crashes, snoozes, started_at, id, token, priority, queue, task,
 -- lost worker.
 
-local rescuer, most = ARGV[2], tonumber(ARGV[3])
+local rescuer, most = ARGV[1], tonumber(ARGV[2])
 local seq = call('HGET', P .. 'worker:' .. rescuer, 'seq')
 if not seq then
   return UNKNOWN
 end
-local now = clock(ARGV[1])
-local lost, seen = {}, { [rescuer] = true }
-local function consider(worker)
-  if not seen[worker] then
-    seen[worker] = true
-    lost[#lost + 1] = worker
-  end
-end
-for _, worker in ipairs(call('ZRANGE', P .. 'workers', '-inf', '(' .. text_of(now), 'BYSCORE', 'LIMIT', 0, 100)) do
-  consider(worker)
-end
-for i = 4, #ARGV do
-  if is_known_worker(ARGV[i]) then
-    consider(ARGV[i])
+local lost = {}
+for i = 3, #ARGV do
+  if ARGV[i] ~= rescuer and is_known_worker(ARGV[i]) then
+    lost[#lost + 1] = ARGV[i]
   end
 end
 

@@ -1,6 +1,6 @@
--- Jobs, newest first, before :after; each filter may be NULL.
+-- Jobs, newest first, before :after and not before :floor; each filter may be NULL.
 SELECT * FROM summary
-WHERE ord < :after
+WHERE ord < :after AND ord >= :floor
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
   AND (:task IS NULL OR task = :task)
   AND (:queue IS NULL OR queue = :queue)

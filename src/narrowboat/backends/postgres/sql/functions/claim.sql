@@ -22,6 +22,8 @@ DECLARE
     room integer;
     heard text[];
     rounds integer := 0;
+    is_alone boolean;
+    served integer[];
 BEGIN
     WHILE missing > 0 AND cardinality(passed) < 200 LOOP
         -- Lanes of the best rank are served in turn before it is looked again whose turn it is.
@@ -38,8 +40,21 @@ BEGIN
                 CONTINUE;
             END IF;
             nth := 1;
+            is_alone := lanes[2] IS NULL OR ranks[2] > ranks[1];
+            IF NOT (is_alone OR p_has_gates) THEN  -- all at once; those that give nothing are looked at one by one
+                best := ranks[1];
+                lanes := ARRAY(SELECT l.lane FROM unnest(lanes, ranks) WITH ORDINALITY AS l (lane, rank, nth)
+                               WHERE l.rank = best ORDER BY l.nth);
+                SELECT c.taken, c.served INTO taken, served
+                FROM narrowboat.claim_of_each(p_worker, p_worker_id, p_step, lanes, best, missing) AS c;
+                missing := missing - taken;
+                lanes := ARRAY(SELECT l.lane FROM unnest(lanes) WITH ORDINALITY AS l (lane, nth)
+                               WHERE served IS NULL OR l.lane <> ALL (served) ORDER BY l.nth);
+                ranks := array_fill(best, ARRAY[cardinality(lanes)]);
+                CONTINUE;
+            END IF;
         END IF;
-        n := CASE WHEN nth = 1 AND (lanes[2] IS NULL OR ranks[2] > ranks[1]) THEN missing ELSE least(missing, 16) END;
+        n := CASE WHEN is_alone THEN missing ELSE least(missing, 16) END;
         a_lane := lanes[nth];
         best := ranks[nth];
         nth := nth + 1;

@@ -1,6 +1,6 @@
--- rescue(worker, limit, dead, now): take over claims of lost workers; see Backend.rescue. A worker that is just at work
+-- rescue(worker, dead, limit): take over claims of workers that are lost; see Backend.rescue. A worker that is just at work
 -- is passed over. Raises NB001 for a worker that is not known.
-CREATE OR REPLACE FUNCTION narrowboat.rescue(p_worker text, p_limit integer, p_dead text[], p_now double precision)
+CREATE OR REPLACE FUNCTION narrowboat.rescue(p_worker text, p_dead text[], p_limit integer)
 RETURNS TABLE (
     id text, task text, queue text, token bigint, args text, priority smallint, errors integer, crashes integer,
     snoozes integer, enqueued_at double precision, headers text, tags text, version integer, shape text,
@@ -11,7 +11,6 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 SET plan_cache_mode = force_generic_plan SET lock_timeout = '4s' AS $$
 #variable_conflict use_column
 DECLARE
-    at double precision := narrowboat.clock(p_now);
     me record;
     other record;
     taken integer;
@@ -23,7 +22,7 @@ BEGIN
     END IF;
     FOR other IN
         SELECT w.id, w.n FROM narrowboat.worker AS w
-        WHERE w.id <> p_worker AND (w.lease_until < at OR w.id = ANY (p_dead)) ORDER BY w.id FOR UPDATE SKIP LOCKED
+        WHERE w.id <> p_worker AND w.id = ANY (p_dead) ORDER BY w.id FOR UPDATE SKIP LOCKED
     LOOP
         -- No step made these claims; the rescuer has surely heard of them when it has heard the reply to its next one.
         RETURN QUERY

@@ -1,8 +1,2 @@
--- Jobs, newest first, before `after`; each filter may be NULL.
-SELECT * FROM narrowboat.summary
-WHERE ord < %(after)s
-  AND (%(states)s::text[] IS NULL OR state = ANY (%(states)s))
-  AND (%(task)s::text IS NULL OR task = %(task)s)
-  AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-  AND (%(tag)s::text IS NULL OR tags::jsonb ? %(tag)s)
-ORDER BY ord DESC LIMIT %(limit)s
+-- See functions/find.sql.
+SELECT * FROM narrowboat.find(%(after)s, %(states)s::text[], %(task)s, %(queue)s, %(tag)s, %(limit)s::integer)

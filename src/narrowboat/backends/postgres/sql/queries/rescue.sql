@@ -1,2 +1,2 @@
 -- See functions/rescue.sql.
-SELECT * FROM narrowboat.rescue(%(worker)s, %(limit)s::integer, %(dead)s, %(now)s)
+SELECT * FROM narrowboat.rescue(%(worker)s, %(dead)s::text[], %(limit)s::integer)

@@ -1,0 +1,1 @@
+-- Version 7: functions that look for jobs and their places, and a procedure that writes one plain job. Safe for workers of versions from: 1

@@ -1,0 +1,2 @@
+-- Version 8: a rescue takes over from whom it is told, and from nobody else. Safe for workers of versions from: 1
+-- The function `rescue` that also looks at leases stays, for programs of the versions before.
