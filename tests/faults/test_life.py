@@ -201,6 +201,25 @@ def test_health_is_told_by_a_note_and_over_http(harbour: Harbour) -> None:
     assert subprocess.run(health, env=env, capture_output=True).returncode == 1, "its note went with it"
 
 
+def test_a_worker_has_left_its_note_before_its_banner_is_read(harbour: Harbour) -> None:
+    unread, output = os.pipe()
+    os.set_blocking(output, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(output, bytes(4096))
+    os.set_blocking(output, True)
+    env = with_ours() | {"TMPDIR": str(harbour.folder)}
+    command = [sys.executable, "-m", "narrowboat.cli"]
+    with subprocess.Popen([*command, "worker", "harbour:app"], env=env, stdout=output, stderr=output) as worker:
+        try:
+            wait_for("its note", lambda: subprocess.run([*command, "health"], env=env).returncode == 0)
+            assert worker.poll() is None
+        finally:
+            worker.kill()
+    os.close(unread)
+    os.close(output)
+
+
 def test_a_worker_whose_loop_stands_still_is_not_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

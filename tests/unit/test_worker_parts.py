@@ -533,10 +533,10 @@ def test_a_thread_that_the_backend_does_not_let_go_is_given_up() -> None:
 def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_when_it_nearly_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    info, now = this_worker(2, 30.0), time.monotonic()
+    info, now = this_worker(9, 30.0), time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)  # a second of the lease is all that is left below
     tasks = (TaskSpec(name="t"), TaskSpec(name="alone", is_exclusive=True))
-    exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=2), Ledger(info.id), make_pool(2), Mailbox())
+    exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=9), Ledger(info.id), make_pool(9), Mailbox())
     exchange._learn(Manifest(app="shop", tasks=tasks))
     exchange._holds_from(now)
     exchange.next_extend = now + 1000
@@ -562,6 +562,10 @@ def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_wh
         assert is_back is not (token in {held.claim.token for held in exchange._pool.held()})
         return is_back
 
+    def frozen(at: float) -> None:
+        """The process goes on at this moment."""
+        monkeypatch.setattr(time, "monotonic", lambda: at)
+
     tokens = itertools.count(1)
     assert asked(now) == {"t", "alone"}
     assert asked(now + 29) == {"t"}
@@ -572,6 +576,17 @@ def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_wh
     assert (given_back("t"), given_back("alone")) == (False, True)
     exchange._holds_from(now - 31)
     assert (given_back("t"), given_back("alone")) == (True, True)
+    exchange._holds_from(now)
+    assert asked(now + 28) == {"t"}
+    frozen(now + 29)
+    exchange._holds_from(now + 20)
+    assert not given_back("t"), "the lease was renewed in time"
+    assert asked(now + 29) == {"t", "alone"}
+    frozen(now + 60)
+    exchange._holds_from(now + 59)
+    assert given_back("t"), "the lease was over while that step was on its way, and its renewal is heard of first"
+    assert asked(now + 60) == {"t", "alone"}
+    assert (given_back("t"), given_back("alone")) == (False, False)
 
 
 def test_a_step_that_an_outage_kept_is_not_stuck_when_another_thread_is_back_first(

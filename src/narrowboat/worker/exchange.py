@@ -60,6 +60,7 @@ class Exchange:
         self._next_appetite: float | None = None  # when other tasks may be asked for
         self._exclusive: frozenset[str] = frozenset()  # tasks
         self._lease_until = math.inf  # from then on others may take over what we hold
+        self._regained_at = -math.inf  # when a lease that was over was last renewed
         self._alone_at = math.inf  # when exclusive jobs must be stopped, unless the lease is renewed before
 
     @property
@@ -168,9 +169,10 @@ class Exchange:
 
     def _refuse(self, held: Held, now: float) -> bool:
         """Give up a job that shows a message which cannot be read; give back one whose claim was on its way, through
-        an outage or while this process was stopped, for as long as the lease: others may have taken it over.
+        an outage or while this process was stopped, when the lease ended: others may have taken it over.
         """
-        if not self.may_begin(now) or (held.spec.is_exclusive and now >= self._sure_until):
+        was_sure = self.may_begin(now) and self._carrying_since >= self._regained_at
+        if not was_sure or (held.spec.is_exclusive and now >= self._sure_until):
             self._ledger.ended(held, Released(NOT_RENEWED))
             return True
         reason = refusal(held.claim.args)
@@ -205,7 +207,10 @@ class Exchange:
         self._is_hungry = True
 
     def _holds_from(self, asked_at: float) -> None:
-        self._is_hungry = self._is_hungry or time.monotonic() >= self._sure_until  # for exclusive jobs again
+        now = time.monotonic()
+        self._is_hungry = self._is_hungry or now >= self._sure_until  # for exclusive jobs again
+        if now >= self._lease_until:
+            self._regained_at = now
         self._lease_until = asked_at + self._settings.lease_s
         self._alone_at = self._sure_until
 

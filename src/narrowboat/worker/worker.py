@@ -159,6 +159,7 @@ class Worker:
         walls = self._nursery.walls()
         lines = facts(self._backend.location, self._origin, self._info, manifest, self._settings.drain_s)
         lines["sandbox"] = sandbox_line(self._sandbox, walls)
+        self._pulse.beat(self._health(), time.monotonic())  # whoever has read that it is there finds its note
         if self._say is not None:
             self._say(banner(manifest.app, lines))
         else:
