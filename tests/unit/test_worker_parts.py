@@ -35,7 +35,7 @@ from narrowboat.worker.executors import Executor, Kind, ProtocolViolation, cause
 from narrowboat.worker.heartbeat import Heartbeat
 from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
-from narrowboat.worker.ledger import BATCH, Ledger
+from narrowboat.worker.ledger import ALONG_S, BATCH, STARTED_S, Ledger
 from narrowboat.worker.link import Contact, Link
 from narrowboat.worker.mail import Mailbox, Rescued, Stepped
 from narrowboat.worker.neighbours import Neighbours
@@ -118,7 +118,7 @@ def test_jobs_ahead_of_one_executor_take_little_time_together() -> None:
     for mean_s in (0.0001, 0.001, 0.0055, 0.019):  # of 5 ms too: they would wait for a round trip after each
         pace = Pace()
         pace.note("t", mean_s)
-        assert 0 < pace.ahead("t") * mean_s <= 0.05
+        assert 0 < pace.ahead("t") * mean_s <= 0.1
     pace.note("t", SHORT_S * 11)
     assert pace.ahead("t") == 0
 
@@ -210,7 +210,7 @@ def test_jobs_ahead_are_wanted_only_of_short_tasks() -> None:
     pool.pace.note("long", 1.0)
     wants, most, _ = Appetite({"q": None}, {name: TaskSpec(name=name) for name in ("short", "long")}, pool).wants()
     assert [want.tasks for want in wants] == [{"short", "long"}, {"short"}]
-    assert most == 250
+    assert most == 500
 
 
 def test_a_settlement_leaves_at_once_when_executors_would_wait() -> None:
@@ -247,17 +247,29 @@ def test_long_jobs_at_hand_are_no_reason_to_wait_and_many_short_ones_are() -> No
     assert (pace.company_s(8.0), pace.company_s(8.5)) == (0.0, SOON_S)
 
 
-def test_a_job_that_ends_quickly_is_never_reported_as_begun() -> None:
+def test_a_job_that_ends_quickly_is_never_reported_as_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     ledger = Ledger("w")
-    short, long = held("t:1"), held("t:2")
+    short, long, later = held("t:1"), held("t:2"), held("t:3")
+    short.started_at = long.started_at = now
     ledger.began(short)
     ledger.began(long)
     ledger.ended(short, Succeeded())
     step = ledger.next_step([], None)
-    assert [ref.id for ref in step.started] == ["t:2"]
     assert [settlement.id for settlement in step.settled] == ["t:1"]
-    assert ledger.next_step([], None).seq == step.seq + 1
+    assert not step.started, "the other may end as quickly"
     assert ledger.is_empty
+    assert ledger.due_at(wait_s=0.0) == now + STARTED_S
+    now += ALONG_S
+    later.started_at = now
+    ledger.began(later)
+    step = ledger.next_step([], None)
+    assert [ref.id for ref in step.started] == ["t:2"], "there is a step in any case"
+    assert ledger.due_at(wait_s=0.0) == now + STARTED_S
+    now += STARTED_S
+    assert [ref.id for ref in ledger.next_step([], None).started] == ["t:3"]
+    assert ledger.due_at(wait_s=0.0) is None
 
 
 @pytest.mark.linux

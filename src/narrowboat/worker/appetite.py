@@ -11,7 +11,7 @@ from ..core.task import TaskSpec
 from .pool import Pool
 from .shyness import Shyness
 
-MOST_A_STEP = 250
+MOST_A_STEP = 500
 
 
 class Appetite:

@@ -18,8 +18,9 @@ from .held import Held
 from .journal import End, Journal
 from .shyness import Shyness
 
-BATCH = 100  # settlements that fill a step
-STARTED_S = 0.02  # jobs that end sooner are never reported as begun
+BATCH = 250  # settlements that fill a step
+STARTED_S = 0.02  # a start is worth a step when it is so old
+ALONG_S = 0.01  # and goes along with any other when it is so old; jobs that end sooner are never reported as begun
 PROGRESS_S = 0.1
 
 
@@ -33,10 +34,10 @@ class Ledger:
         self.on_dead: Sequence[TaskSpec] = ()  # tasks that hear of each job that ends dead
         self._seq = 0
         self._settled: list[tuple[Settlement, float | None]] = []  # with when the attempt began
-        self._started: dict[str, Held] = {}
+        self._started: dict[str, Held] = {}  # the oldest first
         self._progress: dict[str, ProgressReport] = {}
         self._untold: dict[int, End] = {}  # failures that a breaker may not charge: to be written when it is known
-        self._oldest_settled = self._oldest_started = self._oldest_progress = 0.0
+        self._oldest_settled = self._oldest_progress = 0.0
         self.acknowledged = 0  # the last step whose reply was seen
         self.unsettled: dict[int, Held] = {}  # ended here, but the backend may not know: still this worker's
         self.must_ask = False  # a cancel was announced: go and hear which
@@ -82,8 +83,6 @@ class Ledger:
 
     def began(self, held: Held) -> None:
         """An attempt has begun."""
-        if not self._started:
-            self._oldest_started = time.monotonic()
         self._started[held.id] = held
 
     def progressed(self, held: Held, progress: Progress) -> None:
@@ -123,14 +122,15 @@ class Ledger:
         if self._settled:
             due.append(self._oldest_settled + wait_s if wait_s and len(self._settled) < BATCH else 0.0)
         if self._started:
-            due.append(self._oldest_started + STARTED_S)
+            due.append((next(iter(self._started.values())).started_at or 0.0) + STARTED_S)
         if self._progress:
             due.append(self._oldest_progress + PROGRESS_S)
         return min(due) if due else None
 
     def next_step(self, wants: list[Want], most: int | None, room: float | None = None) -> Step:
-        """All of it as one step; the ledger is empty afterwards."""
+        """All of it as one step; the ledger is empty afterwards, but for what has only just begun."""
         now = time.monotonic()
+        started = [held for held in self._started.values() if now - (held.started_at or 0.0) >= ALONG_S]
         settled = tuple(
             settlement if began is None else msgspec.structs.replace(settlement, started_ago_s=now - began)
             for settlement, began in self._settled
@@ -140,14 +140,15 @@ class Ledger:
             worker=self._worker,
             seq=self._seq,
             settled=settled,
-            started=tuple(ClaimRef(held.id, held.claim.token) for held in self._started.values()),
+            started=tuple(ClaimRef(held.id, held.claim.token) for held in started),
             progress=tuple(self._progress.values()),
             wants=tuple(wants),
             most=most,
             room=room,
         )
         self._settled.clear()
-        self._started.clear()
+        for held in started:
+            del self._started[held.id]
         self._progress.clear()
         self.must_ask = False
         return step

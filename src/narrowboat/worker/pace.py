@@ -7,9 +7,9 @@ backend would leave executors idle.
 from __future__ import annotations
 
 SHORT_S = 0.02  # a task is short when its mean is below this: a wait of 1 ms between two jobs is 5 % of it, or more
-AHEAD_S = 0.05  # jobs ahead of one executor may take this long together
-MOST_AHEAD = 256  # and be this many
-SOON_S, LATE_S = 0.002, 0.01  # how long a settlement waits for others, at least and at most, if it does
+AHEAD_S = 0.1  # jobs ahead of one executor may take this long together
+MOST_AHEAD = 512  # and be this many
+SOON_S, LATE_S = 0.002, 0.025  # how long a settlement waits for others, at least and at most, if it does
 _FEW, _MANY = 2, 8  # jobs at hand for each slot: fewer were not claimed ahead; more are enough, however short they are
 _PART = 0.25  # of the time that they take
 _WEIGHT = 0.2
