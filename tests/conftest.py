@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from narrowboat.kernel import PORTABLE
+from tests.support.ending import end_all
 
 # Workers leave notes in the temporary folder, by which others of the same user find them: not those of other tests.
 # Beside that of the run, where this is one of its processes: the paths of sockets must stay short.
@@ -17,6 +18,11 @@ _beside = os.path.dirname(os.environ["TMPDIR"]) if "PYTEST_XDIST_WORKER" in os.e
 tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="nb-", dir=_beside)
 os.chmod(tempfile.tempdir, 0o711)  # executors of a worker that is root have a user of their own
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+def pytest_sessionfinish() -> None:
+    """Stop servers while there is time: a process of several is killed some seconds after it was told to end."""
+    end_all()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

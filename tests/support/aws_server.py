@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import boto3
 
+from .ending import at_end
 from .processes import wait_for
 from .servers import free_port
 
@@ -37,7 +37,7 @@ class AwsServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes]
         self.start()
-        atexit.register(self.kill)  # whatever becomes of the test
+        at_end(self.kill)  # whatever becomes of the test
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import shutil
 import socket
@@ -10,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from .ending import at_end
 from .processes import wait_for
 from .servers import free_port, program
 
@@ -26,7 +26,7 @@ class GearmanServer:
         self._options = [*where, "--pid-file", str(folder / f"gearmand-{self.port}.pid"), *options]
         self.process: subprocess.Popen[bytes]
         self.start()
-        atexit.register(self.stop)  # whatever becomes of the test
+        at_end(self.stop)  # whatever becomes of the test
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -75,5 +75,5 @@ class GearmanServer:
 def shared_gearman() -> GearmanServer:
     """The server of all tests that do not harm it; each takes a prefix of its own."""
     folder = Path(tempfile.mkdtemp(prefix="nb-gearman-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    at_end(shutil.rmtree, folder, ignore_errors=True)
     return GearmanServer(folder)

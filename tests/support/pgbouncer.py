@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from .ending import at_end
 from .postgres_server import PostgresServer, shared_server
 from .processes import wait_for
 from .servers import program
@@ -62,7 +62,7 @@ class PgBouncer:
             start_new_session=True,
             **server.as_user(),
         )
-        atexit.register(self.stop)
+        at_end(self.stop)
         wait_for("pgbouncer to take connections", self._is_ready)
 
     @property

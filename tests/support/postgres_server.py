@@ -5,7 +5,6 @@ PostgreSQL refuses to run as root, so tests that are root run it as Debian's use
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import pwd
@@ -22,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from .ending import at_end
 from .processes import children_of, is_alive, wait_for
 from .servers import free_port, quick_folder
 
@@ -180,7 +180,7 @@ def shared_server() -> PostgresServer:
     """One for all tests of this process that kill no server; skips where there is none, fails in CI."""
     require()
     server = PostgresServer()
-    atexit.register(server.remove)
+    at_end(server.remove)
     return server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import json
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .certificates import issued
+from .ending import at_end
 from .processes import wait_for
 from .servers import free_port, program, quick_folder
 
@@ -90,7 +90,7 @@ class RabbitServer:
                 [program("epmd", "/usr/lib/erlang/bin")], env=self._env, stdout=output, stderr=output
             )
         self.process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.remove)  # whatever becomes of the test
+        at_end(self.remove)  # whatever becomes of the test
         self.start()
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from .ending import at_end
 from .processes import wait_for
 
 _namespaces = itertools.count(1)
@@ -64,7 +64,7 @@ class RedisServer:
         self.log = folder / "redis.log"
         self.process: subprocess.Popen[bytes]
         self.start()
-        atexit.register(self.stop)  # whatever becomes of the test
+        at_end(self.stop)  # whatever becomes of the test
 
     def start(self) -> None:
         """Start it, and wait until it answers and has its data."""
@@ -120,5 +120,5 @@ class RedisServer:
 def shared_redis() -> RedisServer:
     """The server of all tests that do not harm it; each takes a namespace of its own."""
     folder = Path(tempfile.mkdtemp(prefix="nb-redis-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    at_end(shutil.rmtree, folder, ignore_errors=True)
     return RedisServer(folder)
