@@ -185,11 +185,11 @@ def test_a_worker_frozen_past_its_lease_begins_nothing_that_it_had_claimed(harbo
     options = ("-n", "1", "--lease", "1s")
     begun = lambda: [line.split()[1] for line in ledger.read_text().splitlines() if line.startswith("begin")]  # noqa: E731
     with running_worker("harbour:app", harbour.url, harbour.folder, *options) as frozen:
-        jobs = harbour.app.enqueue_many([harbour.module.load_once.job(str(ledger)) for _ in range(2000)])
-        wait_for("some of the jobs", lambda: len(begun()) > 200)
+        jobs = harbour.app.enqueue_many([harbour.module.load_once.job(str(ledger)) for _ in range(600)])
+        wait_for("some of the jobs", lambda: len(begun()) > 100)
         wait_for("it to stand still outside of the database", lambda: stands_still(frozen, harbour))
         with running_worker("harbour:app", harbour.url, harbour.folder, *options) as other:
-            wait_for("all to end elsewhere", lambda: all(job.refresh().state in FINAL for job in jobs))
+            wait_for("all to end elsewhere", lambda: all(job.refresh().state in FINAL for job in jobs), 120)
             assert len(set(begun())) == len(jobs)
             assert other.stop() == 0
         before = len(begun())
