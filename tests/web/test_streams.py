@@ -40,15 +40,29 @@ class Shop:
         return answer.json()
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shop]:
-    folder = tmp_path_factory.mktemp("shop")
+@contextmanager
+def running_shop(folder: Path) -> Generator[Shop]:
     url = f"sqlite:///{folder / 'shop.db'}"
     app = App("shop", url=url)
     with running_server("tests.web.shop:site", folder, url) as server:
-        yield Shop(server, app)
+        shop = Shop(server, app)
+        yield shop
+        shop.http.close()
     assert server.errors() == []
     app.close()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shop]:
+    with running_shop(tmp_path_factory.mktemp("shop")) as shop:
+        yield shop
+
+
+@pytest.fixture
+def new_shop(tmp_path: Path) -> Generator[Shop]:
+    """In which no job has ended: nothing is known of how long one takes, and a status changes with its job alone."""
+    with running_shop(tmp_path) as shop:
+        yield shop
 
 
 Event = tuple[str, str, Any]
@@ -143,24 +157,24 @@ def test_a_stream_may_be_opened_with_a_header(shop: Shop) -> None:
         assert [name for name, *_ in events(answer.iter_lines())][-1] == "end"
 
 
-def test_a_long_poll_is_answered_when_something_changes(shop: Shop) -> None:
-    job = shop.send()
-    etag = shop.http.get(job["status"]).headers["etag"]
-    with _meanwhile(lambda: shop.http.get(f"{job['status']}&wait=15s", headers={"if-none-match": etag})) as answer:
-        [claim] = shop.hand.take()
+def test_a_long_poll_is_answered_when_something_changes(new_shop: Shop) -> None:
+    job = new_shop.send()
+    etag = new_shop.http.get(job["status"]).headers["etag"]
+    with _meanwhile(lambda: new_shop.http.get(f"{job['status']}&wait=15s", headers={"if-none-match": etag})) as answer:
+        [claim] = new_shop.hand.take()
         assert answer().json()["state"] == "running"
-    with _meanwhile(lambda: shop.http.get(f"{job['status']}&wait=15s")) as answer:
-        shop.hand.finish(claim)
+    with _meanwhile(lambda: new_shop.http.get(f"{job['status']}&wait=15s")) as answer:
+        new_shop.hand.finish(claim)
         assert answer().json()["state"] == "succeeded"
 
 
-def test_a_long_poll_that_sees_no_change_ends_with_304(shop: Shop) -> None:
-    job = shop.send()
-    etag = shop.http.get(job["status"]).headers["etag"]
-    answer = shop.http.get(f"{job['status']}&wait=200ms", headers={"if-none-match": etag})
+def test_a_long_poll_that_sees_no_change_ends_with_304(new_shop: Shop) -> None:
+    job = new_shop.send()
+    etag = new_shop.http.get(job["status"]).headers["etag"]
+    answer = new_shop.http.get(f"{job['status']}&wait=200ms", headers={"if-none-match": etag})
     assert answer.status_code == 304
-    assert shop.http.get(f"{job['status']}&wait=soon").status_code == 200, "a wait that is none is no wait"
-    shop.hand.finish(*shop.hand.take())
+    assert new_shop.http.get(f"{job['status']}&wait=soon").status_code == 200, "a wait that is none is no wait"
+    new_shop.hand.finish(*new_shop.hand.take())
 
 
 def test_the_same_is_said_over_websocket(shop: Shop) -> None:
