@@ -164,15 +164,18 @@ class Exchange:
             self._is_hungry = reply.more
         now = time.monotonic()
         claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
-        self._pool.take([held for held in claimed if not self._refuse(held, now)])
+        is_ours = self.may_begin(now) and self._carrying_since >= self._regained_at
+        is_sure = is_ours and now < self._sure_until
+        self._pool.take(
+            [held for held in claimed if not self._refuse(held, is_sure if held.spec.is_exclusive else is_ours)]
+        )
         self._cancel(reply.cancelled)
 
-    def _refuse(self, held: Held, now: float) -> bool:
+    def _refuse(self, held: Held, is_ours: bool) -> bool:
         """Give up a job that shows a message which cannot be read; give back one whose claim was on its way, through
         an outage or while this process was stopped, when the lease ended: others may have taken it over.
         """
-        was_sure = self.may_begin(now) and self._carrying_since >= self._regained_at
-        if not was_sure or (held.spec.is_exclusive and now >= self._sure_until):
+        if not is_ours:
             self._ledger.ended(held, Released(NOT_RENEWED))
             return True
         reason = refusal(held.claim.args)
