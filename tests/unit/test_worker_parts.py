@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import threading
 import time
+from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from narrowboat.worker.held import Held
 from narrowboat.worker.identity import is_gone, this_worker
 from narrowboat.worker.ledger import ALONG_S, BATCH, STARTED_S, Ledger
 from narrowboat.worker.link import Contact, Link
-from narrowboat.worker.mail import Mailbox, Rescued, Stepped
+from narrowboat.worker.mail import Heard, Mailbox, Rescued, Stepped
 from narrowboat.worker.neighbours import Neighbours
 from narrowboat.worker.pace import LATE_S, MOST_AHEAD, SHORT_S, SOON_S, Pace
 from narrowboat.worker.pool import Pool
@@ -48,6 +50,7 @@ from narrowboat.worker.verdict import verdict
 from narrowboat.worker.wear import Wear
 from narrowboat.worker.zygote import clean_environment
 from tests.security.alone import become, outcome
+from tests.support.processes import wait_for
 
 tokens = itertools.count(1)
 
@@ -546,6 +549,7 @@ def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_wh
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     info, now = this_worker(9, 30.0), time.monotonic()
+    began = now
     monkeypatch.setattr(time, "monotonic", lambda: now)  # a second of the lease is all that is left below
     tasks = (TaskSpec(name="t"), TaskSpec(name="alone", is_exclusive=True))
     exchange = Exchange(MemoryBackend(), info, Settings("shop:app", slots=9), Ledger(info.id), make_pool(9), Mailbox())
@@ -555,7 +559,8 @@ def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_wh
 
     def asked(now: float) -> set[str]:
         """For which tasks, at this moment."""
-        exchange.is_carrying = False
+        nonlocal began
+        exchange._is_carrying, began = False, now
         exchange.look_again()
         exchange.turn(now, can_claim=True, wait_s=0.0)
         if not exchange.is_carrying:
@@ -569,7 +574,7 @@ def test_jobs_are_not_asked_for_when_the_lease_is_over_and_exclusive_ones_not_wh
         old = Step(worker=info.id, seq=1, wants=(Want("default", frozenset({task}), 1),))
         token = next(tokens)
         late = Claim(id=f"{task}:{token}", task=task, queue="default", token=token, args=b"{}")
-        exchange.stepped(Stepped(old, StepReply(claimed=(late,)), {}))
+        exchange.stepped(Stepped(old, StepReply(claimed=(late,)), {}, began))
         is_back = token in exchange._ledger.unsettled
         assert is_back is not (token in {held.claim.token for held in exchange._pool.held()})
         return is_back
@@ -633,6 +638,102 @@ def test_a_step_that_an_outage_kept_is_not_stuck_when_another_thread_is_back_fir
     assert not exchange.is_stuck(now), "the heartbeat is first again"
     answered(STUCK_STEP_S)
     assert exchange.is_stuck(now), "all others have been answered ever since"
+
+
+class Idle:
+    """The exchange of a worker that has found no work, has a step standing by, and sleeps."""
+
+    def __init__(self) -> None:
+        self.backend, info, self.mailbox = MemoryBackend(), this_worker(2, 30.0), Mailbox()
+        self.pool = make_pool(2)
+        settings = Settings("shop:app", slots=2)
+        self.exchange = Exchange(self.backend, info, settings, Ledger(info.id), self.pool, self.mailbox)
+        self.exchange.open(Manifest(app="shop", tasks=(TaskSpec(name="t"),)))
+        self.standby = self.exchange._listener.standby
+        self.turn()
+        assert isinstance(self.hear(), Stepped)
+        self.turn()
+        assert self.standby and not self.exchange.is_carrying
+
+    def turn(self, can_claim: bool = True) -> None:
+        self.exchange.turn(time.monotonic(), can_claim, wait_s=0.0)
+
+    def hear(self) -> object:
+        """The next message, which the exchange is told."""
+        assert select.select([self.mailbox.descriptor], [], [], 30)[0]
+        [message] = self.mailbox.take()
+        if isinstance(message, Heard):
+            self.exchange.heard(message)
+        elif isinstance(message, Stepped):
+            self.exchange.stepped(message)
+        return message
+
+    def enqueue(self, job_id: str) -> None:
+        self.backend.enqueue([NewJob(id=job_id, task="t")])
+
+    def close(self) -> None:
+        self.exchange.close()
+        self.backend.close()
+        self.exchange.join()
+
+
+@pytest.fixture
+def idle() -> Iterator[Idle]:
+    idle = Idle()
+    yield idle
+    idle.close()
+
+
+def test_the_listener_makes_the_step_that_stands_by(idle: Idle) -> None:
+    for number in range(2):
+        idle.enqueue(f"t:{number}")
+        heard = idle.hear()
+        assert isinstance(heard, Heard) and heard.stepped is not None
+        assert [held.id for held in idle.pool.held()] == [f"t:{n}" for n in range(number + 1)]
+        assert not idle.standby and not idle.exchange.is_carrying
+        idle.turn()
+        assert not idle.exchange.is_carrying, "it has heard already that there is no more"
+
+
+def test_a_step_that_stands_by_is_taken_back_for_another(idle: Idle) -> None:
+    asked, idle.exchange._ledger.must_ask = threading.Event(), True
+    step = idle.backend.step
+    idle.backend.step = lambda *args, **more: asked.wait(30) and step(*args, **more)  # type: ignore[method-assign]
+    idle.turn()
+    assert idle.exchange.is_carrying and not idle.standby, "the courier has one"
+    idle.enqueue("t:1")
+    heard = idle.hear()
+    assert isinstance(heard, Heard) and heard.work and heard.stepped is None
+    asked.set()
+    assert isinstance(idle.hear(), Stepped)
+    assert [held.id for held in idle.pool.held()] == ["t:1"]
+
+
+def test_nothing_else_is_sent_while_the_listener_makes_a_step(idle: Idle) -> None:
+    goes_on, step = threading.Event(), idle.backend.step
+    idle.backend.step = lambda *args, **more: goes_on.wait(30) and step(*args, **more)  # type: ignore[method-assign]
+    idle.enqueue("t:1")
+    wait_for("the listener to take it", lambda: idle.exchange.is_carrying)
+    idle.exchange._ledger.must_ask = True
+    idle.turn()
+    assert idle.exchange._courier.requests._queue.empty()
+    goes_on.set()
+    assert isinstance(idle.hear(), Heard)
+    idle.turn()
+    assert isinstance(idle.hear(), Stepped)
+
+
+@pytest.mark.parametrize("why", ["it may not claim", "the lease is nearly over"])
+def test_no_step_stands_by_when_nothing_may_be_claimed(idle: Idle, why: str) -> None:
+    if why == "it may not claim":
+        idle.turn(can_claim=False)
+        assert not idle.standby
+    else:
+        idle.exchange._holds_from(time.monotonic() - 29.0)
+    idle.enqueue("t:1")
+    heard = idle.hear()
+    assert isinstance(heard, Heard) and heard.work and heard.stepped is None
+    assert not idle.pool.held()
 
 
 def test_a_neighbour_is_lost_when_it_could_have_renewed_its_lease_and_did_not() -> None:

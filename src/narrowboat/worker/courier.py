@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from ..backends.base import Step
 from ..core.errors import BackendUnavailable
@@ -29,9 +30,10 @@ class Courier(Service):
                 self._publish(request)
 
     def _step(self, step: Step) -> None:
+        began = time.monotonic()
         reply = self.link.until_done("step", lambda: self.link.backend.step(step))
         if reply is not None:
-            self.link.mailbox.post(Stepped(step, reply, self._spared(step)))
+            self.link.mailbox.post(Stepped(step, reply, self._spared(step), began))
 
     def _spared(self, step: Step) -> dict[str, float]:
         """Whether a failure is charged is decided by its breaker, in the backend. The log is to say so: that is worth a

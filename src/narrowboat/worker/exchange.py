@@ -34,10 +34,7 @@ ALONE_S = STOPPING_S + 1.0  # before the end of the lease: to tell an exclusive 
 
 
 class Exchange:
-    """The main loop's side of the threads that talk to the backend. Never waits.
-
-    is_carrying: a step is under way.
-    """
+    """The main loop's side of the threads that talk to the backend. Never waits."""
 
     def __init__(
         self, backend: Backend, info: WorkerInfo, settings: Settings, ledger: Ledger, pool: Pool, mailbox: Mailbox
@@ -45,6 +42,7 @@ class Exchange:
         self._backend, self._settings, self._ledger, self._pool = backend, settings, ledger, pool
         self._link = Link(backend, info, mailbox)
         self._courier, self._listener = Courier(self._link), Listener(self._link)
+        self._standby = self._listener.standby
         self._heartbeat = Heartbeat(self._link, settings.retention)
         self._scheduler = Scheduler(self._link)
         self._services = (self._courier, self._listener, self._heartbeat, self._scheduler)
@@ -54,8 +52,9 @@ class Exchange:
         self._is_listening = False
         self._listened: set[tuple[str, frozenset[str]]] = set()
         self.unpublished = 0  # moves to other code that the backend does not know of yet
-        self.is_carrying = False
+        self._is_carrying = False
         self._carrying_since = 0.0
+        self._offered: set[Want] = set()  # what the step asks for that stands by, if any does
         self.next_extend = time.monotonic() + settings.lease_s / 3
         self._next_appetite: float | None = None  # when other tasks may be asked for
         self._exclusive: frozenset[str] = frozenset()  # tasks
@@ -125,9 +124,15 @@ class Exchange:
         """Whether what is held here is ours. When the lease is over, others may have taken it over."""
         return now < self._lease_until
 
+    @property
+    def is_carrying(self) -> bool:
+        """Whether a step is under way: the courier has it, or the listener has taken the one that stood by."""
+        return self._is_carrying or (bool(self._offered) and not self._standby)
+
     def is_stuck(self, now: float) -> bool:
         """Whether a step is stuck. One that an outage keeps is not, though another thread may be back before it."""
-        return self.is_carrying and min(now - self._carrying_since, self._link.contact.lasted_s()) > STUCK_STEP_S
+        since = self._carrying_since if self._is_carrying else self._standby.taken_at
+        return self.is_carrying and min(now - since, self._link.contact.lasted_s()) > STUCK_STEP_S
 
     def turn(self, now: float, can_claim: bool, wait_s: float) -> None:
         """Send what is due; ask for work, or for being woken when there is some.
@@ -144,7 +149,9 @@ class Exchange:
         self._next_appetite = self._ledger.shyness.next_change(now)
         if not self.is_carrying:
             self._step_if_due(now, can_claim, wait_s)
-        if can_claim and not self._is_hungry and not self.is_carrying:
+        if not can_claim:
+            self._take_back()
+        elif not self._is_hungry and not self.is_carrying:
             self._listen()
 
     def look_again(self) -> None:
@@ -156,7 +163,8 @@ class Exchange:
     def stepped(self, stepped: Stepped) -> None:
         """A step was made: take what it claimed, stop what was cancelled."""
         step, reply = stepped.step, stepped.reply
-        self.is_carrying = False
+        self._is_carrying = False
+        self._offered = set()
         self._ledger.stepped(step, stepped.spared)
         for job_id in reply.refused:
             log.warning("%s: its outcome was refused, another worker had taken the job over", job_id)
@@ -164,7 +172,7 @@ class Exchange:
             self._is_hungry = reply.more
         now = time.monotonic()
         claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
-        is_ours = self.may_begin(now) and self._carrying_since >= self._regained_at
+        is_ours = self.may_begin(now) and stepped.began >= self._regained_at
         is_sure = is_ours and now < self._sure_until
         self._pool.take(
             [held for held in claimed if not self._refuse(held, is_sure if held.spec.is_exclusive else is_ours)]
@@ -185,9 +193,12 @@ class Exchange:
         return True
 
     def heard(self, heard: Heard) -> None:
-        """The listener has looked, or was woken."""
+        """The listener has looked, or was woken, and has perhaps claimed what there was."""
         self._is_listening = False
-        self._is_hungry = self._is_hungry or heard.work
+        if heard.stepped is not None:
+            self.stepped(heard.stepped)
+        elif heard.work:
+            self._is_hungry = True
 
     def renewed(self, renewed: Renewed) -> None:
         """Stop what another worker has taken over; only the very claims that were named count, not later ones."""
@@ -215,7 +226,7 @@ class Exchange:
         if now >= self._lease_until:
             self._regained_at = now
         self._lease_until = asked_at + self._settings.lease_s
-        self._alone_at = self._sure_until
+        self._alone_at = self._standby.until = self._sure_until
 
     def _stop_exclusive(self) -> None:
         """The lease cannot be renewed, and is nearly over: what must not run twice at a time ends now."""
@@ -236,9 +247,9 @@ class Exchange:
         if not is_due and not (wants_more and not wait_s):
             return
         wants, most, room = self._wants(now) if can_claim else ([], 0, 0.0)
-        if not is_due and not wants:
+        if (not is_due and not wants) or not self._take_back():
             return
-        self.is_carrying, self._carrying_since = True, now
+        self._is_carrying, self._carrying_since = True, now
         self._courier.requests.put(self._ledger.next_step(wants, most, room))
 
     def _wants(self, now: float) -> tuple[list[Want], int, float]:
@@ -248,7 +259,8 @@ class Exchange:
         return self._appetite.wants(frozenset() if now < self._sure_until else self._exclusive)
 
     def _listen(self) -> None:
-        wants, _, _ = self._wants(time.monotonic())
+        """Sleep until there is work, with a step at hand that claims it."""
+        wants, most, room = self._wants(time.monotonic())
         wanted = {(want.queue, want.tasks) for want in wants}
         if self._is_listening:
             if not wanted <= self._listened:  # it listens for less than could be begun by now
@@ -257,6 +269,16 @@ class Exchange:
         elif wants:
             self._is_listening, self._listened = True, wanted
             self._listener.requests.put(Listen(wants))
+        if self._offered != set(wants) and self._take_back() and wants:
+            self._offered = set(wants)
+            self._standby.offer(self._ledger.ready_step(wants, most, room))
+
+    def _take_back(self) -> bool:
+        """Whether no step stands by now; else the listener has begun it."""
+        if self._offered and not self._standby.take_back():
+            return False
+        self._offered = set()
+        return True
 
     def _extend(self, now: float) -> None:
         self.next_extend = now + self._settings.lease_s / 3

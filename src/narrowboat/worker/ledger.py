@@ -127,6 +127,11 @@ class Ledger:
             due.append(self._oldest_progress + PROGRESS_S)
         return min(due) if due else None
 
+    def ready_step(self, wants: list[Want], most: int | None, room: float | None = None) -> Step:
+        """A step that claims and tells nothing. It need not be made; later ones have higher numbers."""
+        self._seq += 1
+        return Step(worker=self._worker, seq=self._seq, wants=tuple(wants), most=most, room=room)
+
     def next_step(self, wants: list[Want], most: int | None, room: float | None = None) -> Step:
         """All of it as one step; the ledger is empty afterwards, but for what has only just begun."""
         now = time.monotonic()

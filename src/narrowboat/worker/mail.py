@@ -59,10 +59,13 @@ class Requests(Generic[T]):
 
 
 class Stepped:
-    """The courier's answer. spared: jobs whose failure was not charged, and how many seconds they wait."""
+    """The courier's answer. spared: jobs whose failure was not charged, and how many seconds they wait.
 
-    def __init__(self, step: Step, reply: StepReply, spared: Mapping[str, float]) -> None:
-        self.step, self.reply, self.spared = step, reply, spared
+    began: monotonic, when it was first sent.
+    """
+
+    def __init__(self, step: Step, reply: StepReply, spared: Mapping[str, float], began: float) -> None:
+        self.step, self.reply, self.spared, self.began = step, reply, spared, began
 
 
 class Listen:
@@ -73,10 +76,13 @@ class Listen:
 
 
 class Heard:
-    """The listener's answer: whether there is work. It has looked, so that no is an answer, too."""
+    """The listener's answer: whether there is work. It has looked, so that no is an answer, too.
 
-    def __init__(self, work: bool) -> None:
-        self.work = work
+    stepped: of the step that stood by, if the listener has made it.
+    """
+
+    def __init__(self, work: bool, stepped: Stepped | None = None) -> None:
+        self.work, self.stepped = work, stepped
 
 
 class Extend:

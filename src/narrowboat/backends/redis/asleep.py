@@ -11,13 +11,12 @@ import os
 import select
 import threading
 from collections.abc import Generator, Sequence
-from typing import Any
 
 from redis import exceptions as errors
 
 from ...core.errors import BackendError
 from .connection import Connections
-from .line import Line, Word, pack
+from .line import Line, pack
 
 LONGEST_S = 5.0  # after which a sleeper looks by itself
 GRACE_S = 1.0  # for the answer of a server that is to answer now
@@ -98,29 +97,21 @@ class Sleepers:
             self._lock, self._pid, self._mouths, self._roused = threading.Lock(), os.getpid(), {}, set()
 
 
-def until_rung(
-    connections: Connections, bells: Sequence[str], seconds: float, sleep: Sleep, look: Sequence[Word] | None
-) -> Any:
-    """Block on bells, at most so long, until one rings or the sleep is to end. Then look: what it was, that must tell.
-
-    look: a command that travels with the sleep, so that the server answers it at once after a ring. Returns its reply,
-    None when there is none. None for a sleeper with a clock of its own.
-    """
+def until_rung(connections: Connections, bells: Sequence[str], seconds: float, sleep: Sleep) -> str:
+    """Block on bells, at most so long, until one rings or the sleep is to end. Which it was, "" for none."""
     seconds = max(0.001, min(seconds, LONGEST_S))
     try:
         with connections.taken() as line:
             name = line.connect()
-            line.send(pack(("BLPOP", *bells, f"{seconds:.3f}")) + (pack(look) if look else b""))
+            line.send(pack(("BLPOP", *bells, f"{seconds:.3f}")))
             if not sleep.until_heard(line, seconds + GRACE_S):
                 # Hanging up could swallow a ring that is under way to us.
                 connections.call("CLIENT", "UNBLOCK", name)
-            line.read()
-            if look:
-                with contextlib.suppress(errors.ResponseError):  # of which the next look will tell
-                    return line.read()
+            rung: list[bytes] | None = line.read()
+            return rung[0].decode() if rung else ""
     except (errors.RedisError, BackendError):
         sleep.until_heard(None, PAUSE_S)
-    return None
+    return ""
 
 
 @contextlib.contextmanager

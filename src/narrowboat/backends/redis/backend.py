@@ -158,18 +158,14 @@ class RedisBackend(Backend):
         """See Backend."""
         ahead_s, until = 0.0 if now is None else now - time.time(), time.monotonic() + timeout_s
         wishes = [word for want in wants for word in (want.queue, want.n, words.of_tasks(want))]
-        bells = [f"{self._prefix}bell:{want.queue}:{task}" for want in wants if want.n > 0 for task in want.tasks]
-        bells.append(f"{self._prefix}bell")
+        of_work = [f"{self._prefix}bell:{want.queue}:{task}" for want in wants if want.n > 0 for task in want.tasks]
+        bells = [*of_work, f"{self._prefix}bell"]
         if cancels < NO_COUNT:
             bells.append(f"{self._prefix}bell-of:{worker}")
-        look = None if now is not None else self._connections.words(script("look"), "", worker, *wishes)
-        found: Any = None
         with self._sleepers.sleep(worker if wants else "") as sleep:
             while True:
                 moment = None if now is None else time.time() + ahead_s
-                if found is None:
-                    found = self._run(script("look"), _at(moment), worker, *wishes)
-                (work, asked, again, inboxes), found = found, None
+                work, asked, again, inboxes = self._run(script("look"), _at(moment), worker, *wishes)
                 if inboxes:
                     collect(self._connections, _texts(inboxes), _at(moment))
                     continue
@@ -181,9 +177,11 @@ class RedisBackend(Backend):
                 left_s = min(left_s, again_s)
                 if not wants:  # the wait of a heartbeat, which every worker has, be it idle or full
                     left_s = min(left_s, INBOX_S)
-                found = until_rung(self._connections, bells, left_s, sleep, look)
+                rung = until_rung(self._connections, bells, left_s, sleep)
                 if self._sleepers.is_closed:
                     return Wakeup(False, asked)
+                if rung in of_work and cancels >= NO_COUNT:  # one is rung for one sleeper, who need not look
+                    return Wakeup(True, asked)
 
     def rouse(self, name: str) -> None:
         """See Backend."""
