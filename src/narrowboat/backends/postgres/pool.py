@@ -26,6 +26,7 @@ T = TypeVar("T")
 MOST_IDLE = 8  # that are kept for the next call
 UNUSED_S = 10.0  # after which all but the last one are given up: a fleet that is idle must not use up the server's
 CONNECT_S = 3
+LAST_TRY_S = 0.25  # with less time left, another try would only hide what the last one was told
 # Who only listens never learns otherwise that a server is gone which could not say so.
 KEEPALIVES: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 OLDEST = 13  # PostgreSQL that will do
@@ -101,7 +102,7 @@ class Pool:
                     self._drop_idle()  # what happened to one has happened to all
                 failures += 1
                 pause_s = min(1.0, 0.02 * 2**failures) * random.random()
-                is_over = time.monotonic() + pause_s > deadline
+                is_over = time.monotonic() + pause_s > deadline - LAST_TRY_S
                 is_unsure = helps is Remedy.ANEW and is_sent and not is_repeatable
                 if helps is Remedy.NONE or is_over or is_unsure or self._is_closed:
                     raise in_our_words(error, self.location) from error
