@@ -63,6 +63,11 @@ class Hooks:
         """In an executor of async tasks."""
         await _acall(reversed(self._stop))
 
+    @property
+    def has_around(self) -> bool:
+        """Whether a sync job has any around it."""
+        return bool(self._around)
+
     def around(self, job: RunningJob) -> contextlib.AbstractContextManager[object]:
         """The context that a sync job runs in."""
         return self._nested(job) if self._around else _NOTHING

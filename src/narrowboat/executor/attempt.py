@@ -44,20 +44,27 @@ class Attempt:
     came: open files of its arguments, in their order; closed when they have been read.
     """
 
+    # Where most attempts leave it: nothing is set for each.
+    stop: wire.Stop | None = None  # why it is being stopped, if it is
+    is_inside = is_over = False
+    _carried = _asked = 0
+    _last_progress = 0.0
     _said: Output | None = None
+    _job: context.RunningJob | None = None
 
     def __init__(self, run: wire.Run, task: Runnable, send: Send, came: Sequence[int] = ()) -> None:
         self.run, self.task, self._send, self._came = run, task, send, came
-        self._carried = 0
         self.began = time.monotonic()
-        self.stop: wire.Stop | None = None  # why it is being stopped, if it is
-        self.is_inside = self.is_over = False
-        self._last_progress = 0.0
-        self._asked = 0
-        deadline = time.time() + run.timeout_s
-        self.job = context.RunningJob(
-            run.id, run.task, run.queue, run.attempt, deadline, run.token, run.headers, run.tags
-        )
+
+    @property
+    def job(self) -> context.RunningJob:
+        """What hooks and the task see of it; made for the first that asks."""
+        if self._job is None:
+            run, deadline = self.run, time.time() + self.began + self.run.timeout_s - time.monotonic()
+            self._job = context.RunningJob(
+                run.id, run.task, run.queue, run.attempt, deadline, run.token, run.headers, run.tags
+            )
+        return self._job
 
     def arguments(self, scratch: Scratch) -> dict[str, Any]:
         """Read them, and put their files into the scratch folder. Raises BadArguments, OSError."""

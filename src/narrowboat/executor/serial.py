@@ -87,7 +87,7 @@ class SerialExecutor:
         """Run one job to its outcome. Nothing that a task raises gets past this."""
         run, task = attempt.run, attempt.task
         try:
-            arguments = attempt.arguments(self._scratch)
+            arguments = attempt.arguments(self._scratch) if self._has_files else task.read(run.args)
         except BadArguments as error:
             return unreadable(run, task, error)
         except OSError as error:
@@ -95,6 +95,8 @@ class SerialExecutor:
         try:
             try:
                 self._begin(attempt)
+                if not self._hooks.has_around:
+                    return Succeeded(task.run(arguments))
                 with self._hooks.around(attempt.job):
                     return Succeeded(task.run(arguments))
             finally:
@@ -107,17 +109,14 @@ class SerialExecutor:
     def _begin(self, attempt: Attempt) -> None:
         attempt.enter()
         self.attempt = attempt
-        self._expect_alarm(attempt)
+        overdue_at = attempt.began + attempt.run.timeout_s
+        # One timer serves many short attempts: where it strikes too early for the one that runs, it is set anew.
+        if not 0.0 < self._alarm_at <= overdue_at:
+            self._set_alarm(overdue_at)
         if self._cpu_s is not None:
             limit_processor(self._cpu_s, is_final=self._is_fresh)
         if self._is_nudged:
             self._hear()
-
-    def _expect_alarm(self, attempt: Attempt) -> None:
-        """One timer serves many short attempts: where it strikes too early for the one that runs, it is set anew."""
-        overdue_at = attempt.began + attempt.run.timeout_s
-        if not 0.0 < self._alarm_at <= overdue_at:
-            self._set_alarm(overdue_at)
 
     def _set_alarm(self, at: float) -> None:
         self._alarm_at = at

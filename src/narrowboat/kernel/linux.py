@@ -47,7 +47,9 @@ class Channel(socket.socket):
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
         """One message, by one thread of a process. socket's own takes memory for `limit` bytes each time."""
-        room = self._room_for(limit)
+        room = self._room
+        if len(room) < limit:
+            room = self._room_for(limit)
         return room[: self.recv_into(room, limit, flags)]
 
     def _room_for(self, limit: int) -> mmap.mmap:
