@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from ..core.file import FileRef
 from ..core.kinds import ending
 
 CHUNK = 1024 * 1024
+TICK_NS = 20_000_000  # the clock of files stands still for up to 10 ms in kernels before 6.13
 
 
 class Scratch:
     """One executor's. path: empty where it has none of its own."""
 
-    _clean = 0  # its time when nothing of an attempt was in it
+    _clean = 0  # its time when nothing of an attempt was in it; 0 where that cannot be told from a later one
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -25,7 +27,8 @@ class Scratch:
     def take_as_tidy(self) -> None:
         """What is in it by now stays."""
         if self.path:
-            self._clean = os.stat(self.path).st_mtime_ns
+            changed = os.stat(self.path).st_ctime_ns
+            self._clean = changed if time.time_ns() - changed > TICK_NS else 0
 
     def be_home(self) -> None:
         """Make it the place for temporary files of this process and of its forks."""
@@ -58,22 +61,24 @@ class Scratch:
             _remove(folder, ignore_errors=True)
 
     def tidy(self) -> bool:
-        """Empty it, if anything was made, renamed or removed in it: each of these changes its time.
+        """Empty it, if anything was made, renamed or removed in it: each changes a time of it that nobody can set.
 
         Whether it is empty now. Not if a folder in it was shut, which this process can no longer open.
         """
-        if not self.path or os.stat(self.path).st_mtime_ns == self._clean:
+        if not self.path:
             return True
         try:
+            if os.stat(self.path).st_ctime_ns == self._clean:
+                return True
             with os.scandir(self.path) as entries:
                 for entry in list(entries):
                     if entry.is_dir(follow_symlinks=False):
                         _remove(entry.path)
                     else:
                         os.unlink(entry.path)
+            self.take_as_tidy()
         except OSError:
             return False
-        self.take_as_tidy()
         return True
 
 
