@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Iterable
 
@@ -20,26 +21,33 @@ class Ahead:
     """
 
     def __init__(self, executors: Iterable[Executor], longest: int, wear: Wear) -> None:
-        self._longest, self._wear = longest, wear
+        self._wear = wear
         now = time.monotonic() if longest else 0.0
-        fitting = (e for e in executors if _may_have_more(e, now)) if longest else ()
-        self._lines = [(executor.ahead, number, executor) for number, executor in enumerate(fitting)]
+        self._executors = [e for e in executors if _may_have_more(e, now)] if longest else []
+        self._lines = [(len(executor.given), number, executor) for number, executor in enumerate(self._executors)]
         heapq.heapify(self._lines)
+        self._full = longest + max((e.kind.capacity for e in self._executors), default=0)
 
     def give(self, held: Held) -> Executor | None:
         """Which executor was given the job; None when all lines are long enough."""
-        while self._lines:
-            ahead, number, executor = self._lines[0]
-            if executor.ahead != ahead:  # jobs of another task have joined it
-                heapq.heapreplace(self._lines, (executor.ahead, number, executor))
+        lines = self._lines
+        while lines:
+            there, number, executor = lines[0]
+            if len(executor.given) != there:  # jobs of another task have joined it
+                heapq.heapreplace(lines, (len(executor.given), number, executor))
                 continue
-            if ahead >= self._longest:
+            if there >= self._full:
                 return None
             if self._wear.allows(executor) and executor.give(held):
-                heapq.heapreplace(self._lines, (executor.ahead, number, executor))
+                heapq.heapreplace(lines, (there + 1, number, executor))
                 return executor
-            heapq.heappop(self._lines)
+            heapq.heappop(lines)
         return None
+
+    @property
+    def stuck_at(self) -> float:
+        """When jobs of these lines will have waited too long behind one that runs."""
+        return min((e.moved_at + STUCK_BEHIND_S for e in self._executors if e.unbegun and e.begun), default=math.inf)
 
 
 def _may_have_more(executor: Executor, now: float) -> bool:

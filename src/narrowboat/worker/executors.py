@@ -112,12 +112,6 @@ class Executor:
         return 0 if self.is_alone or is_used else max(0, self.kind.capacity - len(self.given))
 
     @property
-    def ahead(self) -> int:
-        """Jobs that wait in its socket for room."""
-        beyond = len(self.given) - (self.kind.concurrency or 1)
-        return beyond if beyond > 0 else 0
-
-    @property
     def is_watched(self) -> bool:
         """Whether nothing but the worker keeps its limits: the system's are for each process alone, if it has any."""
         return self._needs_watching and self.group is None

@@ -211,9 +211,11 @@ class Pool:
                     left.append(held)
                     continue
                 ahead[task] = self._ahead(kind, task)
-            if task in hopeless or not self._give_ahead(held, ahead[task]):
+            if task in hopeless or ahead[task].give(held) is None:
                 hopeless.setdefault(task, held)
                 left.append(held)
+        for lines in ahead.values():
+            self.next_scan = min(self.next_scan, lines.stuck_at)
         left.extend(self.hand)
         self.hand = left
         for held in hopeless.values():
@@ -247,14 +249,6 @@ class Pool:
         """The lines that short jobs of a task may join."""
         longest = 0 if kind.is_fresh else self.pace.ahead(task)
         return Ahead((e for e in self.executors if e.kind == kind), longest, self._wear)
-
-    def _give_ahead(self, held: Held, ahead: Ahead) -> bool:
-        """Put a short job behind the shortest line, if it is worth it."""
-        executor = ahead.give(held)
-        if executor is None:
-            return False
-        self.next_scan = min(self.next_scan, executor.moved_at + STUCK_BEHIND_S)
-        return True
 
     def _fork(self, kind: Kind, coming: defaultdict[Kind, int]) -> bool:
         """Ask for one more executor, if there is room for it."""
