@@ -146,7 +146,7 @@ def executor_with(jobs: list[Held], capacity: int) -> Executor:
     executor.process = kernel.Process(os.getpid())  # as if it were one
     for job in jobs:
         executor.give(job)
-        executor.begin(job)
+        executor.begin(job, time.monotonic())
     return executor
 
 
@@ -311,8 +311,8 @@ def test_what_an_executor_says_to_have_begun_without_reading_it_stays_its_own() 
     executor = Executor(1, Kind(concurrency=10))
     jobs = [held(f"t:{number}") for number in range(3)]
     assert all(executor.give(job) for job in jobs)
-    executor.begin(jobs[0])
-    executor.begin(jobs[1])
+    executor.begin(jobs[0], time.monotonic())
+    executor.begin(jobs[1], time.monotonic())
     executor.end(jobs[1])
     assert executor.take_back() == jobs[2:]
     assert list(executor.given.values()) == jobs[:1]

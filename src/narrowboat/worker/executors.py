@@ -154,9 +154,9 @@ class Executor:
         self.is_alone = self.is_alone or held.is_suspect
         return True
 
-    def begin(self, held: Held) -> None:
+    def begin(self, held: Held, now: float) -> None:
         """An attempt has begun."""
-        held.started_at = self.moved_at = time.monotonic()
+        held.started_at = self.moved_at = now
         self.unbegun -= 1
         self.begun += 1
 
@@ -171,10 +171,11 @@ class Executor:
         Raises ProtocolViolation for anything else.
         """
         frames: list[tuple[wire.FromExecutor, int]] = []
-        parts, has_files = 0, self.kind.has_files
+        parts, has_files, is_fresh = 0, self.kind.has_files, self.kind.is_fresh
+        receive, decode = self.ours.recv, wire.from_executor.decode
         while (len(frames) < READS_A_TURN and parts < PARTS_A_TURN) or self.ours.is_ahead:
             try:
-                data, descriptor = self._receive() if has_files else (self.ours.recv(wire.MAX_FRAME), -1)
+                data, descriptor = self._receive() if has_files else (receive(wire.MAX_FRAME), -1)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -185,14 +186,14 @@ class Executor:
                 self.has_hung_up = True
                 break
             try:
-                frame = wire.from_executor.decode(data)
+                frame = decode(data)
             except UNREADABLE as error:
                 for came in (descriptor, *(came for _, came in frames)):
                     if came >= 0:
                         os.close(came)
                 raise ProtocolViolation(str(error)) from error
             frames.append((frame, descriptor))
-            if self.kind.is_fresh and isinstance(frame, wire.Ended):
+            if is_fresh and isinstance(frame, wire.Ended):
                 break  # nothing follows
             parts += len(frame.frames) if isinstance(frame, wire.Several) else 1
         return frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -28,8 +29,8 @@ class Events(Protocol):
         """An attempt has begun."""
         ...
 
-    def ended(self, held: Held, outcome: Outcome) -> None:
-        """An attempt, or a claim that never became one, is over."""
+    def ended(self, held: Held, outcome: Outcome, now: float | None = None) -> None:
+        """An attempt, or a claim that never became one, is over. now: monotonic, where it is known."""
         ...
 
     def progressed(self, held: Held, progress: Progress) -> None:
@@ -57,6 +58,9 @@ class Hearing:
         """One frame, perhaps with an open file, which is the job's from then on. Raises ProtocolViolation."""
         if (descriptor >= 0) is not isinstance(frame, wire.Carried):
             raise ProtocolViolation(f"a {type(frame).__name__} {'with' if descriptor >= 0 else 'without'} an open file")
+        if isinstance(frame, wire.Ended):  # as most are
+            self._hear_end(executor, frame)
+            return
         if isinstance(frame, wire.Several):
             if len(frame.frames) > wire.SEVERAL:  # a turn would take so long that neighbours notice
                 raise ProtocolViolation("more frames at once than an executor sends")
@@ -64,18 +68,27 @@ class Hearing:
                 self.hear(executor, part)
             return
         held = executor.given.get(frame.token)
-        if held is None:
-            raise ProtocolViolation(f"a {type(frame).__name__} about a job that is not its own")
         if isinstance(frame, wire.Started):
-            self._begin(executor, held)
-        elif held.started_at is None:
-            raise ProtocolViolation(f"a {type(frame).__name__} of a job that was not begun")
-        elif isinstance(frame, wire.Ended):
-            self._end(executor, held, believable(frame.outcome), frame.ran_s)
-            if frame.next is not None:
-                self._follow(executor, frame.next)
+            self._begin(executor, held, time.monotonic())
+        elif held is None or held.started_at is None:
+            raise ProtocolViolation(f"a {type(frame).__name__} of a job that is not its own, or was not begun")
         else:
             self._say(held, frame, descriptor)
+
+    def _hear_end(self, executor: Executor, frame: wire.Ended) -> None:
+        """An attempt is over, and the next one may have begun at that moment."""
+        held = executor.given.get(frame.token)
+        if held is None or held.started_at is None:
+            raise ProtocolViolation("an Ended of a job that is not its own, or was not begun")
+        outcome, now = believable(frame.outcome), time.monotonic()
+        executor.end(held)
+        self._ended(executor, held, outcome, frame.ran_s if frame.ran_s > 0.0 else 0.0)
+        if held.spec.gives_files and isinstance(outcome, Succeeded) and outcome.result:
+            self._keep(held, outcome)
+        else:
+            self._events.ended(held, outcome, now)
+        if frame.next is not None:
+            self._begin(executor, executor.given.get(frame.next), now)
 
     def _say(
         self, held: Held, frame: wire.Reported | wire.Logged | wire.Carried | wire.Told | wire.Asked, descriptor: int
@@ -85,45 +98,34 @@ class Hearing:
             case wire.Reported(_, progress):
                 self._events.progressed(held, believable_progress(progress))
             case wire.Logged(_, line):
-                held.lines += 1
-                if len(line) > LONGEST_LINE or held.lines > MOST_LINES_HEARD:
+                said = held.say()
+                said.lines += 1
+                if len(line) > LONGEST_LINE or said.lines > MOST_LINES_HEARD:
                     raise ProtocolViolation("longer or more lines than an attempt sends")
-                if held.lines <= MOST_LINES:
+                if said.lines <= MOST_LINES:
                     self._events.logged(held, line)
             case wire.Carried(_, name):
-                if not held.spec.gives_files or len(held.sent) >= MOST_FILES:
+                said = held.say()
+                if not held.spec.gives_files or len(said.sent) >= MOST_FILES:
                     raise ProtocolViolation("a file that its task does not give")
-                held.sent.append(Sent(descriptor, name[:1000]))
+                said.sent.append(Sent(descriptor, name[:1000]))
             case wire.Told():
                 held.is_told = True
             case wire.Asked(_, jobs):
                 if not jobs:
                     raise ProtocolViolation("it asked for nothing")
+                said = held.say()
                 for job in jobs:
-                    held.asked.append(believable_job(job, held.spec.needs.enqueue))
-                    held.asked_bytes += len(job.args)
-                if len(held.asked) > MOST_ASKED or held.asked_bytes > MOST_ASKED_BYTES:
+                    said.asked.append(believable_job(job, held.spec.needs.enqueue))
+                    said.asked_bytes += len(job.args)
+                if len(said.asked) > MOST_ASKED or said.asked_bytes > MOST_ASKED_BYTES:
                     raise ProtocolViolation("more jobs to enqueue than one attempt may ask for")
 
-    def _begin(self, executor: Executor, held: Held) -> None:
-        if held.started_at is not None:
-            raise ProtocolViolation("it began a job twice")
+    def _begin(self, executor: Executor, held: Held | None, now: float) -> None:
+        if held is None or held.started_at is not None:
+            raise ProtocolViolation("it began a job that is not its own, or a second time")
         if not executor.kind.concurrency and next(iter(executor.given.values())) is not held:
             raise ProtocolViolation("it began a job out of turn")
-        executor.begin(held)
+        executor.begin(held, now)
         self._began(executor, held)
         self._events.began(held)
-
-    def _follow(self, executor: Executor, token: int) -> None:
-        held = executor.given.get(token)
-        if held is None:
-            raise ProtocolViolation("it began a job that is not its own")
-        self._begin(executor, held)
-
-    def _end(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
-        executor.end(held)
-        self._ended(executor, held, outcome, max(0.0, ran_s))
-        if isinstance(outcome, Succeeded) and outcome.result and held.spec.gives_files:
-            self._keep(held, outcome)
-        else:
-            self._events.ended(held, outcome)

@@ -28,7 +28,7 @@ class Journal:
     """One line for each settlement, up to LINES_A_SECOND successes a second; each with its job, for programs."""
 
     def __init__(self) -> None:
-        self._second = 0
+        self._until = 0.0  # monotonic; the end of the second that is counted
         self._lines = self._unwritten = 0
 
     def settled(self, held: Held, settlement: Settlement, ran_s: float, spared_s: float | None = None) -> None:
@@ -55,11 +55,11 @@ class Journal:
             log.info("%s | %s", held.id, printable(line), extra=_about(held))
 
     def _has_room(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
+        now = time.monotonic()
+        if now >= self._until:
             if self._unwritten:
                 log.info("... and %d more lines about jobs", self._unwritten)
-            self._second, self._lines, self._unwritten = second, 0, 0
+            self._until, self._lines, self._unwritten = now + 1.0, 0, 0
         if self._lines < LINES_A_SECOND:
             self._lines += 1
             return True

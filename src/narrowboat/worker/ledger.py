@@ -14,7 +14,7 @@ from ..core.decide import Settlement, decide
 from ..core.job import Progress
 from ..core.outcome import Outcome, Succeeded, Unreadable
 from ..core.task import TaskSpec
-from .held import Held
+from .held import NOTHING, Held
 from .journal import End, Journal
 from .shyness import Shyness
 
@@ -44,16 +44,20 @@ class Ledger:
 
     def logged(self, held: Held, line: str) -> None:
         """A running job wrote a line."""
-        held.logs.append(line)
+        held.say().logs.append(line)
         self._journal.line(held, line)
 
-    def ended(self, held: Held, outcome: Outcome) -> None:
-        """A claim is over. One that was lost is another worker's to settle."""
+    def ended(self, held: Held, outcome: Outcome, now: float | None = None) -> None:
+        """A claim is over. One that was lost is another worker's to settle. now: monotonic, where it is known."""
         held.drop_files()
         if held.is_lost:
             return
-        now = time.monotonic()
-        settlement = self._decide(held, outcome)
+        if now is None:
+            now = time.monotonic()
+        if held.said is None and isinstance(outcome, Succeeded):  # as most do
+            settlement = decide(held.claim, outcome, held.spec.retry, random.random)
+        else:
+            settlement = self._decide(held, outcome)
         if not self._settled:
             self._oldest_settled = now
         self._settled.append((settlement, held.started_at))
@@ -66,17 +70,15 @@ class Ledger:
             self._journal.settled(held, settlement, ran_s)
 
     def _decide(self, held: Held, outcome: Outcome) -> Settlement:
-        """What becomes of the job."""
-        has_succeeded = isinstance(outcome, Succeeded)
-        age_s = 0.0 if has_succeeded else max(0.0, time.time() - held.claim.enqueued_at)
+        """What becomes of the job, and what comes with it."""
+        age_s = max(0.0, time.time() - held.claim.enqueued_at)
         settlement = decide(held.claim, outcome, held.spec.retry, random.random, age_s)
-        if has_succeeded and not held.logs and not held.asked:  # as most do
-            return settlement
         if isinstance(outcome, Unreadable):
             self.shyness.leave(held.claim.task, settlement.delay_s)
-        if held.logs:
-            settlement = msgspec.structs.replace(settlement, logs=tuple(held.logs))
-        enqueue = aftermath(held.claim, outcome, settlement, held.asked, self.on_dead)
+        said = held.said or NOTHING
+        if said.logs:
+            settlement = msgspec.structs.replace(settlement, logs=tuple(said.logs))
+        enqueue = aftermath(held.claim, outcome, settlement, said.asked, self.on_dead)
         if enqueue:
             settlement = msgspec.structs.replace(settlement, enqueue=enqueue)
         return settlement

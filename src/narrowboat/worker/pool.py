@@ -465,17 +465,17 @@ class Pool:
             self.next_scan = at
 
     def _ended(self, executor: Executor, held: Held, outcome: Outcome, ran_s: float) -> None:
+        kind = executor.kind
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
-            ran_s += FRESH_S if executor.kind.is_fresh else 0.0
-            self.pace.note(held.claim.task, ran_s / executor.kind.capacity)
+            ran_s += FRESH_S if kind.is_fresh else 0.0
+            self.pace.note(held.claim.task, ran_s / (kind.concurrency or 1))
         self._may_place = True
-        is_spoilt = isinstance(outcome, Crashed) and (not executor.kind.concurrency or outcome.cause != TIMEOUT)
-        if executor.kind.is_fresh:  # it ends by itself, and has nothing more to say
+        if kind.is_fresh:  # it ends by itself, and has nothing more to say
             executor.is_retiring = True
             self._unwatch(executor)
         if executor.is_retiring:
             self._let_go(executor)
-        elif is_spoilt or self._wear.is_worn(executor):
+        elif self._wear.is_worn(executor) or _has_spoilt(outcome, kind):
             self._retire(executor)
 
     # Stopping jobs and executors.
@@ -605,3 +605,8 @@ class Pool:
             self.executors.remove(executor)
             executor.close()
             self._forks.clear(executor)
+
+
+def _has_spoilt(outcome: Outcome, kind: Kind) -> bool:
+    """Whether an executor is not to be trusted after an attempt that ended so."""
+    return isinstance(outcome, Crashed) and (not kind.concurrency or outcome.cause != TIMEOUT)

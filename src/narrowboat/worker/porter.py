@@ -16,7 +16,7 @@ from ..core.outcome import ErrorInfo, Failed, Outcome, Snoozed, Succeeded
 from ..files.carry import named_in, take_out
 from ..files.store import SHARDS, FileStore
 from ..files.sweep import sweep
-from .held import Held
+from .held import NOTHING, Held
 from .mail import Broken, Mailbox
 
 log = logging.getLogger("narrowboat.worker")
@@ -98,7 +98,8 @@ class Porter:
 
     def _keep(self, held: Held, outcome: Succeeded) -> Kept:
         try:
-            result = take_out(self._store, held.id, held.claim.token, outcome.result, held.sent, held.claim.args)
+            sent = (held.said or NOTHING).sent
+            result = take_out(self._store, held.id, held.claim.token, outcome.result, sent, held.claim.args)
             return Kept(held, Succeeded(result))
         except (BadArguments, PayloadTooLarge, RecursionError) as error:
             return Kept(held, Failed(_told(error), retry=False))
