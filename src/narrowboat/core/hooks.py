@@ -17,8 +17,10 @@ Around = Callable[[RunningJob], Generator[None]] | Callable[[RunningJob], AsyncG
 class Hooks:
     """Start hooks run in order, stop hooks in reverse; around hooks are nested, the first one outermost.
 
-    Async hooks are run in executors of async tasks; plain ones in all.
+    Async hooks are run in executors of async tasks; plain ones in all. has_around: a sync job has some around it.
     """
+
+    has_around = False
 
     def __init__(self) -> None:
         self._start: list[Starter] = []
@@ -43,6 +45,7 @@ class Hooks:
             self._aaround.append(contextlib.asynccontextmanager(function))
         elif inspect.isgeneratorfunction(function):
             self._around.append(contextlib.contextmanager(cast(Any, function)))
+            self.has_around = True
         else:
             raise ConfigError(f"around_job {function!r}: write a generator that yields once, where the job runs")
 
@@ -63,14 +66,9 @@ class Hooks:
         """In an executor of async tasks."""
         await _acall(reversed(self._stop))
 
-    @property
-    def has_around(self) -> bool:
-        """Whether a sync job has any around it."""
-        return bool(self._around)
-
     def around(self, job: RunningJob) -> contextlib.AbstractContextManager[object]:
         """The context that a sync job runs in."""
-        return self._nested(job) if self._around else _NOTHING
+        return self._nested(job) if self.has_around else _NOTHING
 
     def aaround(self, job: RunningJob) -> contextlib.AbstractAsyncContextManager[object]:
         """The context that an async job runs in."""

@@ -151,7 +151,8 @@ class Executor:
             self.moved_at = time.monotonic()
         self.given[claim.token] = held
         self.unbegun += 1
-        self.is_alone = self.is_alone or held.is_suspect
+        if held.is_suspect:
+            self.is_alone = True
         return True
 
     def begin(self, held: Held, now: float) -> None:

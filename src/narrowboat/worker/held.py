@@ -69,9 +69,8 @@ class Held:
 
     def drop_files(self) -> None:
         """Close them all."""
-        if self.files:
-            for descriptor in self.files:
-                os.close(descriptor)
-            self.files = ()
+        for descriptor in self.files:
+            os.close(descriptor)
+        self.files = ()
         if self.said is not None:
             self.said.drop_files()

@@ -49,7 +49,8 @@ class Ledger:
 
     def ended(self, held: Held, outcome: Outcome, now: float | None = None) -> None:
         """A claim is over. One that was lost is another worker's to settle. now: monotonic, where it is known."""
-        held.drop_files()
+        if held.files or held.said is not None:
+            held.drop_files()
         if held.is_lost:
             return
         if now is None:

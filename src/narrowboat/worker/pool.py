@@ -475,7 +475,9 @@ class Pool:
             self._unwatch(executor)
         if executor.is_retiring:
             self._let_go(executor)
-        elif self._wear.is_worn(executor) or _has_spoilt(outcome, kind):
+        elif self._wear.is_worn(executor) or (
+            isinstance(outcome, Crashed) and (not kind.concurrency or outcome.cause != TIMEOUT)
+        ):
             self._retire(executor)
 
     # Stopping jobs and executors.
@@ -605,8 +607,3 @@ class Pool:
             self.executors.remove(executor)
             executor.close()
             self._forks.clear(executor)
-
-
-def _has_spoilt(outcome: Outcome, kind: Kind) -> bool:
-    """Whether an executor is not to be trusted after an attempt that ended so."""
-    return isinstance(outcome, Crashed) and (not kind.concurrency or outcome.cause != TIMEOUT)
