@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from narrowboat.core.needs import Reach
 from narrowboat.core.outcome import Cancelled, Crashed, ErrorInfo, Failed, Released, Snoozed, Succeeded
 from narrowboat.core.states import State
 from narrowboat.core.task import Manifest, TaskSpec
+from narrowboat.executor import wire
 from narrowboat.executor.capture import MAX_BYTES, MAX_LINE, MAX_LINES, Lines, Printed, Stream
 from narrowboat.kernel import Channel
 from narrowboat.sandbox import system
-from narrowboat.worker.ahead import Ahead
+from narrowboat.worker.ahead import STUCK_BEHIND_S, Ahead
 from narrowboat.worker.appetite import Appetite
 from narrowboat.worker.distrust import believable, believable_job, believable_progress
 from narrowboat.worker.exchange import JOIN_S, STUCK_STEP_S, Exchange
@@ -80,6 +81,37 @@ def test_jobs_ahead_join_the_shortest_line_until_all_are_long_enough() -> None:
     assert Ahead([busy, free], 0, Wear()).give(held()) is None
     busy.close()
     free.close()
+
+
+def test_lines_are_stuck_only_behind_what_has_begun() -> None:
+    first, last = held(), held()
+    executor = Executor(1, Kind())
+    executor.process = kernel.Process(os.getpid())
+    lines = Ahead([executor], 3, Wear())
+    assert lines.give(first) is executor and lines.give(last) is executor
+    assert lines.stuck_at == inf, "nothing is to be done about one that is slow to start"
+    executor.begin(first, 1000.0)
+    assert lines.stuck_at == 1000.0 + STUCK_BEHIND_S
+    executor.end(first)
+    executor.begin(last, 1001.0)
+    assert lines.stuck_at == inf
+    executor.close()
+
+
+@pytest.mark.parametrize("ran_s", [inf, -inf, nan, -1.0, 1e308])
+def test_a_duration_that_an_executor_makes_up_spoils_no_reckoning(ran_s: float) -> None:
+    pool, jobs = make_pool(1), [held(f"t:{number}") for number in range(3)]
+    executor = executor_with([], 0)
+    pool.executors.append(executor)
+    assert all(executor.give(job) for job in jobs)
+    executor.theirs.send(wire.encode(wire.Started(jobs[0].claim.token)))
+    for job, following, lasted_s in zip(jobs, [*jobs[1:], None], [0.0001, ran_s, 0.0001], strict=True):
+        next_token = following.claim.token if following else None
+        executor.theirs.send(wire.encode(wire.Ended(job.claim.token, Succeeded(), lasted_s, next_token)))
+    pool.readable(executor)
+    assert executor.begun == 3 and not executor.given
+    assert pool.pace.ahead("t") >= 0 and pool.company_s() >= 0
+    executor.close()
 
 
 def test_queues_and_slots_as_people_write_them() -> None:

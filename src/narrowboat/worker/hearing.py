@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -82,7 +83,7 @@ class Hearing:
             raise ProtocolViolation("an Ended of a job that is not its own, or was not begun")
         outcome, now = believable(frame.outcome), time.monotonic()
         executor.end(held)
-        self._ended(executor, held, outcome, frame.ran_s if frame.ran_s > 0.0 else 0.0)
+        self._ended(executor, held, outcome, frame.ran_s if 0.0 < frame.ran_s < math.inf else 0.0)
         if held.spec.gives_files and isinstance(outcome, Succeeded) and outcome.result:
             self._keep(held, outcome)
         else:
