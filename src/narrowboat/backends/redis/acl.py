@@ -12,8 +12,8 @@ _READ = (
     " scard lrange lindex pubsub|numsub"
 )
 _WRITE = (
-    "hset hsetnx hdel hincrby incrby zadd zrem zpopmin sadd srem rpush lpop ltrim del unlink publish blpop"
-    " subscribe unsubscribe"
+    "hset hsetnx hdel hincrby incrby zadd zrem zpopmin zremrangebyrank sadd srem rpush lpop ltrim del unlink publish"
+    " blpop subscribe unsubscribe"
 )
 
 # What enqueueing and cancelling write. Not: claims, workers, gates and what they remember, what tasks are known.

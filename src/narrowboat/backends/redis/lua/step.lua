@@ -281,41 +281,33 @@ end
 -- Returns how many, and the new place of the lane, nil when it is empty.
 local function serve(queue, lane, class, n, its_gates)
   local key = P .. 'lane:' .. queue .. ':' .. lane
-  local popped = call('ZPOPMIN', key, n)
-  local taken, back, value = 0, {}, claim_value(ARGV[3], '-', queue, its_gates and gates.hearing(its_gates))
+  -- Not by ZPOPMIN: it prints the place of each, of which nothing but the priority is asked.
+  local ids = call('ZRANGE', key, '-inf', '(' .. text_of(class + SPAN), 'BYSCORE', 'LIMIT', 0, n)
+  local value = claim_value(ARGV[3], '-', queue, its_gates and gates.hearing(its_gates))
   local group = { queue, task_of_lane(lane), 100 - class / SPAN }
-  for i = 1, #popped, 2 do
-    local score = tonumber(popped[i + 1])
-    if score < class + SPAN then
-      group[#group + 1] = claim(popped[i], queue, value)
-      if its_gates then
-        gates.take(its_gates, popped[i])
-      end
-      taken = taken + 1
-    else
-      back[#back + 1] = popped[i + 1]
-      back[#back + 1] = popped[i]
+  for i = 1, #ids do
+    group[i + 3] = claim(ids[i], queue, value)
+    if its_gates then
+      gates.take(its_gates, ids[i])
     end
   end
-  groups[#groups + 1] = group
-  count('queued', queue, -taken)
-  count('running', queue, taken)
-  local head = back[1]
-  if head then
-    put('ZADD', key, back)
-  elseif #popped == 2 * n then
-    head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  if #ids > 0 then
+    call('ZREMRANGEBYRANK', key, 0, #ids - 1)
   end
+  groups[#groups + 1] = group
+  count('queued', queue, -#ids)
+  count('running', queue, #ids)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   if not head then
     call('ZREM', P .. 'lanes:' .. queue, lane)
     call('ZREM', P .. 'open:' .. queue, lane)
-    return taken, nil
+    return #ids, nil
   end
   head = tonumber(head)
   local at = head - head % SPAN + draw()
   call('ZADD', P .. 'lanes:' .. queue, at, lane)
   call('ZADD', P .. 'open:' .. queue, at, lane)
-  return taken, at
+  return #ids, at
 end
 
 local function meet(queue, tasks, left)
