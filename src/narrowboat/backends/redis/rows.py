@@ -17,7 +17,7 @@ Bytes = bytes | None
 _about = msgspec.json.Decoder(About).decode
 _progress = msgspec.json.Decoder(Progress).decode
 _STATES = {state.value.encode(): state for state in State}
-_PLAIN, _NONE = About(), (None, None, None)
+_PLAIN, _NEVER = About(), (0, 0, 0)
 
 # What a summary is made of.
 SUMMARY = (
@@ -60,15 +60,16 @@ _attempt = msgspec.json.Decoder(StoredAttempt).decode
 
 
 def claims_of(groups: Sequence[Sequence[Any]]) -> tuple[Claim, ...]:
-    """The claims of step.lua: {queue, task, priority, row...}...; what a group has in common is read once."""
+    """The claims of step.lua: {queue, task, priority, words of each claim...}...; what a group has in common is read once."""
     claims: list[Claim] = []
     for group in groups:
         queue, task, priority = group[0].decode(), group[1].decode(), group[2]
         packed, about = None, _PLAIN
-        for args, again_packed, enqueued_at, again, id_, token in group[3:]:
+        words = iter(group[3:])
+        for id_, token, args, again_packed, enqueued_at, again in zip(*[words] * 6, strict=True):
             if again_packed != packed:
                 packed, about = again_packed, _about(again_packed) if again_packed else _PLAIN
-            errors, crashes, snoozes = again or _NONE
+            errors, crashes, snoozes = [int(n or 0) for n in again] if again else _NEVER
             claims.append(
                 Claim(
                     id=id_.decode(),
@@ -77,9 +78,9 @@ def claims_of(groups: Sequence[Sequence[Any]]) -> tuple[Claim, ...]:
                     token=token,
                     args=args,
                     priority=priority,
-                    errors=int(errors or 0),
-                    crashes=int(crashes or 0),
-                    snoozes=int(snoozes or 0),
+                    errors=errors,
+                    crashes=crashes,
+                    snoozes=snoozes,
                     enqueued_at=float(enqueued_at),
                     headers=about.headers,
                     tags=about.tags,
@@ -93,7 +94,7 @@ def claims_of(groups: Sequence[Sequence[Any]]) -> tuple[Claim, ...]:
 def rescued(row: Sequence[Any]) -> Claim:
     """A row of rescue.lua."""
     args, about, enqueued_at, errors, crashes, snoozes, started_at, id_, token, priority, queue, task, lost = row
-    [claim] = claims_of([(queue, task, priority, (args, about, enqueued_at, (errors, crashes, snoozes), id_, token))])
+    [claim] = claims_of([(queue, task, priority, id_, token, args, about, enqueued_at, (errors, crashes, snoozes))])
     return msgspec.structs.replace(claim, started=started_at is not None, lost_worker=lost.decode())
 
 

@@ -8,7 +8,7 @@
 --   starts:      claim, id
 --   reports:     claim, id, progress as JSON
 --   wishes:      queue, n, room of one job, set of tasks as MessagePack
--- Returns {refused ids, claims as {queue, task, priority, row...}..., ids whose cancel was asked for, whether more waits}; {}
+-- Returns {refused ids, claims as {queue, task, priority, words of each claim...}..., ids whose cancel was asked for, whether more waits}; {}
 -- for a late copy.
 
 local TURN = 16
@@ -19,16 +19,19 @@ if not before[1] then
   return UNKNOWN
 end
 
--- A claim as it is answered: args, about, enqueued_at, {errors, crashes, snoozes} if the job was tried before, id, token.
-local function row_of(id, token)
-  local row = call('HMGET', P .. 'job:' .. id, 'args', 'about', 'enqueued_at', 'again')
-  local more = nil
-  if row[4] then
-    more = call('HMGET', P .. 'job:' .. id, 'errors', 'crashes', 'snoozes', 'client', 'started_at', 'batch')
-    row[4] = { more[1], more[2], more[3] }
+-- A claim as it is answered, behind the others of its group: id, token, args, about, enqueued_at, {errors, crashes, snoozes} if the
+-- job was tried before. Not in a table of its own: of each that it returns Redis asks whether it is an error, a map, a set...
+-- Returns what else is to be known of a job that was tried before.
+local function answer(group, key, id, token)
+  local job, more, again = call('HMGET', key, 'args', 'about', 'enqueued_at', 'again'), nil, false
+  if job[4] then
+    more = call('HMGET', key, 'errors', 'crashes', 'snoozes', 'client', 'started_at', 'batch')
+    again = { more[1], more[2], more[3] }
   end
-  row[5], row[6] = id, token
-  return row, more
+  local n = #group
+  group[n + 1], group[n + 2], group[n + 3] = id, token, job[1]
+  group[n + 4], group[n + 5], group[n + 6] = job[2], job[3], again
+  return more
 end
 
 local function answer_again()
@@ -42,11 +45,13 @@ local function answer_again()
     token = tonumber(token)
     if token >= tonumber(first) and token <= tonumber(last) then
       local job = call('HMGET', P .. 'job:' .. id, 'queue', 'task', 'priority')
-      groups[#groups + 1] = { job[1], job[2] or task_of(id), tonumber(job[3] or 0), (row_of(id, token)) }
+      local group = { job[1], job[2] or task_of(id), tonumber(job[3] or 0) }
+      answer(group, P .. 'job:' .. id, id, token)
+      groups[#groups + 1] = group
     end
   end
   table.sort(groups, function(one, other)
-    return one[4][6] < other[4][6]
+    return one[5] < other[5]
   end)
   return { ids, groups, call('SMEMBERS', P .. 'cancelling:' .. worker), tonumber(more) }
 end
@@ -256,9 +261,9 @@ end
 
 local groups, first, last, running = {}, 1, 0, {}
 
-local function claim(id, queue, value)
+local function claim(group, id, queue, value)
   local key, token = P .. 'job:' .. id, draw()
-  local row, more = row_of(id, token)
+  local more = answer(group, key, id, token)
   call('HSET', key, 'state', 'running', 'worker', worker, 'revision', revision())
   if more then
     if more[5] then -- of the attempt before
@@ -273,7 +278,6 @@ local function claim(id, queue, value)
     first = token
   end
   last = token
-  return row
 end
 
 -- Jobs of one lane, of the highest priority there, through its gates if it has any; the lane goes behind all others of its next job's
@@ -286,7 +290,7 @@ local function serve(queue, lane, class, n, its_gates)
   local value = claim_value(ARGV[3], '-', queue, its_gates and gates.hearing(its_gates))
   local group = { queue, task_of_lane(lane), 100 - class / SPAN }
   for i = 1, #ids do
-    group[i + 3] = claim(ids[i], queue, value)
+    claim(group, ids[i], queue, value)
     if its_gates then
       gates.take(its_gates, ids[i])
     end
