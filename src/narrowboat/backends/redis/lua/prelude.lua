@@ -57,7 +57,7 @@ end
 
 local changed = {} -- ids of jobs that watchers may want to hear of
 local added, removed = {}, {} -- key -> values for ZADD, for ZREM
-local counted, clients = {}, {} -- "<state>:<queue>" -> by how many; "<queue>" -> client -> by how many
+local counted, clients = {}, {} -- state -> queue -> by how many; queue -> client -> by how many
 local batched, batched_at, end_batches = {}, nil, nil -- batch -> field -> by how many; when; what writes that (see below)
 local joined, shrunk = {}, {} -- lanes that jobs have joined; lanes that lost jobs otherwise than by a claim
 
@@ -67,8 +67,8 @@ local function add(key, score, member)
     values = {}
     added[key] = values
   end
-  values[#values + 1] = score
-  values[#values + 1] = member
+  local n = #values
+  values[n + 1], values[n + 2] = score, member
 end
 
 local function remove(key, member)
@@ -81,8 +81,12 @@ local function remove(key, member)
 end
 
 local function count(state, queue, by)
-  local field = state .. ':' .. queue
-  counted[field] = (counted[field] or 0) + by
+  local of_queue = counted[state]
+  if not of_queue then
+    of_queue = {}
+    counted[state] = of_queue
+  end
+  of_queue[queue] = (of_queue[queue] or 0) + by
 end
 
 local function count_client(queue, client, by)
@@ -266,9 +270,12 @@ end
 local function finish()
   end_batches()
   flush()
-  for field, by in pairs(counted) do
-    if by ~= 0 and call('HINCRBY', P .. 'counts', field, by) == 0 then
-      call('HDEL', P .. 'counts', field)
+  for state, of_queue in pairs(counted) do
+    for queue, by in pairs(of_queue) do
+      local field = state .. ':' .. queue
+      if by ~= 0 and call('HINCRBY', P .. 'counts', field, by) == 0 then
+        call('HDEL', P .. 'counts', field)
+      end
     end
   end
   for queue, of_client in pairs(clients) do

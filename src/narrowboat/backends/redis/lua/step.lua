@@ -170,8 +170,8 @@ end
 local now_us = math.floor(now * 1000000 + 0.5)
 local function text_of_ago(us)
   local at = now_us - tonumber(us)
-  local seconds = math.floor(at / 1000000)
-  return string.format('%d.%06d', seconds, at - seconds * 1000000)
+  local beyond = at % 1000000
+  return string.format('%d.%06d', (at - beyond) / 1000000, beyond)
 end
 
 local refused, gone = {}, {}
