@@ -111,8 +111,8 @@ class RedisBackend(Backend):
         if answers and answers[0] == b"full":
             raise self._full(answers, limits, now)
         return [
-            Enqueued(job.id, True) if created else Enqueued(id_.decode(), False)
-            for job, id_, created in zip(jobs, answers[::2], answers[1::2], strict=True)
+            Enqueued(there.decode(), False) if there else Enqueued(job.id, True)
+            for job, there in zip(jobs, answers, strict=True)
         ]
 
     def _full(self, answer: list[Any], limits: Mapping[str, Queue], now: float | None) -> Exception:

@@ -3,7 +3,8 @@
 -- ARGV: now or "", number of limits, [queue, most waiting or "", most of each client or ""]..., number of batches, [id, when,
 --       whether this is the last part, whether it is kept, summary, final job's id or "", final job as MessagePack]...,
 --       number of jobs, jobs as `write` takes them.
--- Returns {id, created}..., flat; or {"full", queue, client, waiting, own, asked} for the limit that they would go past.
+-- Returns for each the id of the job that is there in its place, "" if it was written; or {"full", queue, client, waiting, own,
+-- asked} for the limit that they would go past.
 
 local now = clock(ARGV[1])
 local now_text = text_of(now)
@@ -101,11 +102,10 @@ for i = batches, batches + 7 * n_batches - 1, 7 do
 end
 local is_new = n > 1 and all_are_new()
 local answers = {}
-for _ = 1, n do
+for i = 1, n do
   local id, created
   id, created, at = write(ARGV, at, now, now_text, is_new)
-  answers[#answers + 1] = id
-  answers[#answers + 1] = created
+  answers[i] = created == 1 and '' or id
 end
 end_batches()
 for i = batches, batches + 7 * n_batches - 1, 7 do

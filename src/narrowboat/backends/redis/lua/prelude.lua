@@ -24,6 +24,11 @@ local function text_of(number)
   return string.format('%.17g', number)
 end
 
+-- The same for a whole number, faster.
+local function whole_text_of(number)
+  return string.format('%d', number)
+end
+
 -- One counter gives orders, turns, tokens and revisions; a script takes as many as it will need at once.
 local next_number, last_number = 1, 0
 
@@ -162,8 +167,8 @@ local function join(id, queue, task, key, priority, order)
   elseif class < values.class then
     values.class = class
   end
-  values[#values + 1] = class + order
-  values[#values + 1] = id
+  local n = #values
+  values[n + 1], values[n + 2] = whole_text_of(class + order), id
 end
 
 -- A lane that is held stands in the line of a gate of its controls, not in the index (see controls.lua). It is known there by
@@ -430,9 +435,10 @@ local function write(a, i, now, now_text, is_surely_new)
     count('queued', queue, 1)
   end
   count_client(queue, a[i + 9], 1)
-  add(P .. 'jobs', order, id)
+  local order_text = whole_text_of(order)
+  add(P .. 'jobs', order_text, id)
   if a[beyond - 2] == 'batch' then
-    add(P .. 'members:' .. a[beyond - 1], order, id)
+    add(P .. 'members:' .. a[beyond - 1], order_text, id)
     count_batch(a[beyond - 1], 'total', 1, now)
   end
   changed[#changed + 1] = id
