@@ -60,7 +60,7 @@ _attempt = msgspec.json.Decoder(StoredAttempt).decode
 
 
 def claims_of(groups: Sequence[Sequence[Any]]) -> tuple[Claim, ...]:
-    """The claims of step.lua: {queue, task, priority, words of each claim...}...; what a group has in common is read once."""
+    """The claims of step.lua: groups of {queue, task, priority, words of each claim...}, what they share read once."""
     claims: list[Claim] = []
     for group in groups:
         queue, task, priority = group[0].decode(), group[1].decode(), group[2]

@@ -8,8 +8,8 @@
 --   starts:      claim, id
 --   reports:     claim, id, progress as JSON
 --   wishes:      queue, n, room of one job, set of tasks as MessagePack
--- Returns {refused ids, claims as {queue, task, priority, words of each claim...}..., ids whose cancel was asked for, whether more waits}; {}
--- for a late copy.
+-- Returns {refused ids, claims as {queue, task, priority, words of each claim...}..., ids whose cancel was asked for, whether more
+-- waits}; {} for a late copy.
 
 local TURN = 16
 local worker, seq = ARGV[2], tonumber(ARGV[3])
