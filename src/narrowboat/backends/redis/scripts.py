@@ -7,7 +7,8 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-# Verbs that look at the gates of controls; the others need not carry it.
+# Verbs that look at the gates of controls; the others need not carry it. What enqueue does not need, it does without:
+# each call of a script makes all of its functions anew.
 _CONTROLLED = frozenset({"adjust", "close", "extend", "leave", "look", "step", "trip"})
 
 
@@ -24,7 +25,8 @@ def script(name: str) -> Script:
     """The verb of lua/<name>.lua."""
     folder = files("narrowboat.backends.redis") / "lua"
     flags, _, verb = (folder / f"{name}.lua").read_text(encoding="utf-8").partition("\n")
-    shared = ["prelude", "controls"] if name in _CONTROLLED else ["prelude"]
+    shared = ["prelude"] if name == "enqueue" else ["prelude", "moves"]
+    shared += ["controls"] if name in _CONTROLLED else []
     parts = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared]
     source = "\n".join((flags, *parts, verb))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

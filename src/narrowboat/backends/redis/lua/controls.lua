@@ -1,6 +1,6 @@
--- Controls: what their gates remember, and the lines of lanes that wait before them. It stands after the prelude, before the
--- verbs that need it. What is decided here says core/controls.py, too: the same operations in the same order, so that
--- numbers come out the same to the last bit. Most have no controls: so all of this is one function, called when there are some.
+-- Controls: what their gates remember, and the lines of lanes that wait before them. It stands after what all verbs share,
+-- before those that need it. What is decided here says core/controls.py, too: the same operations in the same order, so
+-- that numbers come out the same to the last bit. Most have no controls: so all of this is one function, called when there are some.
 --
 -- `controls`: task -> its Controls as MessagePack; there only when some task has any. `meters`: scope -> Meter as MessagePack,
 -- without what is zero. A lane that meets a gate with no room leaves the index and joins `lines:<scope>`, by its place in
