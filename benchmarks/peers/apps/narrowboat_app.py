@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
+
 from narrowboat import App, Needs
 
 from .. import jobs
@@ -42,6 +45,13 @@ def linger(number: int) -> None:
 
 
 TASKS = {"nothing": nothing, "busy": busy, "wait": wait, "hold": hold, "linger": linger}
+
+
+@contextlib.contextmanager
+def opened() -> Generator[None]:
+    """Loads the backend and connects, which the first job would otherwise do; the other systems are loaded by now."""
+    app.backend.stats()
+    yield
 
 
 def one(task: str, number: int) -> None:
