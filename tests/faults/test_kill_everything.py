@@ -131,7 +131,7 @@ def test_executors_die_with_their_worker_even_without_a_zygote(harbour: Harbour)
         wait_for("the job to spin", (harbour.folder / "spins").exists)
         wait_for("its start to be reported", lambda: job.refresh().record.started_at)
         [executor] = worker.executors()
-        worker.signal(signal.SIGSTOP)
+        worker.freeze()
         os.kill(worker.zygote(), signal.SIGKILL)
         worker.kill()
         wait_for("the executor to die", lambda: not is_alive(executor))
@@ -148,7 +148,7 @@ def test_a_worker_frozen_past_its_lease_cannot_settle(harbour: Harbour) -> None:
     with running_worker("harbour:app", harbour.url, harbour.folder, *options) as frozen:
         job = harbour.module.load_until.enqueue(str(ledger), str(go))
         wait_for("the first attempt", lambda: job.refresh().record.started_at)
-        frozen.signal(signal.SIGSTOP)
+        frozen.freeze()
         Path(f"{go}1").touch()
         wait_for("its end, of which its worker does not hear", lambda: ledger.exists() and "end" in ledger.read_text())
         with running_worker("harbour:app", harbour.url, harbour.folder, *options) as other:
@@ -168,7 +168,7 @@ def test_a_worker_frozen_past_its_lease_cannot_settle(harbour: Harbour) -> None:
 
 def stands_still(worker: WorkerProcess, harbour: Harbour) -> bool:
     """Stop a worker, unless that would be while it has the lock of the database, which the others need."""
-    worker.signal(signal.SIGSTOP)
+    worker.freeze()
     with closing(sqlite3.connect(harbour.folder / "harbour.db", timeout=0.2)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -114,6 +114,11 @@ class WorkerProcess:
         """Send a signal to the worker itself."""
         self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop the worker itself, and return when all of its threads stand still. It must be a child of this process."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+
     def kill(self) -> None:
         """kill -9, and reap."""
         self.process.kill()
