@@ -115,7 +115,7 @@ class WorkerProcess:
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """Stop the worker itself, and return when all of its threads stand still. It must be a child of this process."""
+        """Stop the worker itself, a child of this process, and return when all of its threads stand still."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.pid, os.WSTOPPED)
 
