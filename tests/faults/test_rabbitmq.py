@@ -380,7 +380,7 @@ def test_a_worker_that_stood_still_past_the_consumer_timeout_is_told_of_jobs_aga
     with running_worker("harbour:app", ashore.url, ashore.folder, "-n", "1") as worker:
         nothing.enqueue().wait(20)
         wait_for("it to sleep", lambda: impatient.counted(queue) == (0, 0))
-        worker.signal(signal.SIGSTOP)
+        worker.freeze()
         said = len(impatient.log.read_bytes())
         job = nothing.enqueue()
         late = b"timed out waiting for delivery acknowledgement"  # so its notice was with the worker

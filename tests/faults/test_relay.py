@@ -179,7 +179,7 @@ def test_a_worker_that_is_frozen_while_it_holds_a_notice_holds_up_nothing(
         running_worker("harbour:app", carrier.url, quay.folder, "-n", "1", host=host) as other,
     ):
         quay.module.nothing.enqueue().wait(20)
-        frozen.signal(signal.SIGSTOP)
+        frozen.freeze()
         for _ in range(4):
             assert quay.module.nothing.enqueue().wait(20).state is State.SUCCEEDED
         frozen.signal(signal.SIGCONT)

@@ -87,7 +87,7 @@ class SerialExecutor:
         """Run one job to its outcome. Nothing that a task raises gets past this."""
         run, task = attempt.run, attempt.task
         try:
-            arguments = attempt.arguments(self._scratch) if self._has_files else task.read(run.args)
+            arguments = attempt.arguments(self._scratch)
         except BadArguments as error:
             return unreadable(run, task, error)
         except OSError as error:

@@ -171,8 +171,7 @@ class Exchange:
         if step.wants:
             self._is_hungry = reply.more
         now = time.monotonic()
-        specs = self._specs
-        claimed = [Held(claim, specs.get(claim.task) or unknown_task(claim.task), now) for claim in reply.claimed]
+        claimed = [Held(claim, self._spec(claim), now) for claim in reply.claimed]
         is_ours = self.may_begin(now) and stepped.began >= self._regained_at
         is_sure = is_ours and now < self._sure_until
         self._pool.take(

@@ -32,7 +32,7 @@ class Pace:
             self._mean_s[task] = ran_s
         else:
             self._mean_s[task] = mean + _WEIGHT * (ran_s - mean)
-        self.usual_s += _WEIGHT * ((ran_s if ran_s < SHORT_S else SHORT_S) - self.usual_s)
+        self.usual_s += _WEIGHT * (min(ran_s, SHORT_S) - self.usual_s)
 
     def ahead(self, task: str) -> int:
         """How many jobs of this task one executor may be given beyond the one it runs."""

@@ -468,7 +468,7 @@ class Pool:
         kind = executor.kind
         if kernel.CAN_TAKE_BACK:  # else no task is ever short enough to be claimed ahead
             ran_s += FRESH_S if kind.is_fresh else 0.0
-            self.pace.note(held.claim.task, ran_s / (kind.concurrency or 1))
+            self.pace.note(held.claim.task, ran_s / kind.capacity)
         self._may_place = True
         if kind.is_fresh:  # it ends by itself, and has nothing more to say
             executor.is_retiring = True

@@ -38,11 +38,7 @@ class Connections:
 
     def run(self, script: Script, *args: Word) -> Reply:
         """Call a script. Raises as `call`, and UnknownWorker."""
-        return self._until_answered(self.words(script, *args), script)
-
-    def words(self, script: Script, *args: Word) -> tuple[Word, ...]:
-        """The command that calls a script which the server has seen."""
-        return ("EVALSHA", script.sha, 1, self.address.prefix, *args)
+        return self._until_answered(("EVALSHA", script.sha, 1, self.address.prefix, *args), script)
 
     def call(self, *words: Word) -> Reply:
         """Call a command that may be repeated. Raises BackendUnavailable, BackendError, ConfigError."""

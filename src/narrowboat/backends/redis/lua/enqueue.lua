@@ -103,9 +103,7 @@ end
 local is_new = n > 1 and all_are_new()
 local answers = {}
 for i = 1, n do
-  local id, created
-  id, created, at = write(ARGV, at, now, now_text, is_new)
-  answers[i] = created == 1 and '' or id
+  answers[i], at = write(ARGV, at, now, now_text, is_new)
 end
 end_batches()
 for i = batches, batches + 7 * n_batches - 1, 7 do

@@ -1,6 +1,31 @@
 -- What all verbs but enqueue share besides: how jobs move between states, gates, whose turn it is, and what workers are known.
 -- It stands behind the prelude.
 
+local function remove(key, member)
+  local values = removed[key]
+  if not values then
+    removed[key] = { member }
+  else
+    values[#values + 1] = member
+  end
+end
+
+-- Its place among all jobs ever written.
+local function order_of(id)
+  return tonumber(call('ZSCORE', P .. 'jobs', id))
+end
+
+-- A waiting job leaves its lane, otherwise than by a claim.
+local function quit(id, queue, task, key)
+  local lane = lane_name(task, key)
+  local name = queue .. ':' .. lane
+  remove(P .. 'lane:' .. name, id)
+  if not shrunk[name] then
+    shrunk[name] = true
+    shrunk[#shrunk + 1] = { queue, lane }
+  end
+end
+
 -- Moves between states. Each takes a job that has left the structure of its state before.
 
 local function to_queue(id, queue, task, key, client, priority, now)

@@ -76,15 +76,6 @@ local function add(key, score, member)
   values[n + 1], values[n + 2] = score, member
 end
 
-local function remove(key, member)
-  local values = removed[key]
-  if not values then
-    removed[key] = { member }
-  else
-    values[#values + 1] = member
-  end
-end
-
 local function count(state, queue, by)
   local of_queue = counted[state]
   if not of_queue then
@@ -111,11 +102,6 @@ end
 
 local function task_of(id)
   return string.match(id, '^(.*):')
-end
-
--- Its place among all jobs ever written.
-local function order_of(id)
-  return tonumber(call('ZSCORE', P .. 'jobs', id))
 end
 
 local function lane_name(task, key)
@@ -186,17 +172,6 @@ local function replace_in_line(queue, lane, at)
   elseif scope then
     call('ZREM', P .. 'lines:' .. scope, name)
     call('HDEL', P .. 'held', name)
-  end
-end
-
--- A waiting job leaves its lane, otherwise than by a claim.
-local function quit(id, queue, task, key)
-  local lane = lane_name(task, key)
-  local name = queue .. ':' .. lane
-  remove(P .. 'lane:' .. name, id)
-  if not shrunk[name] then
-    shrunk[name] = true
-    shrunk[#shrunk + 1] = { queue, lane }
   end
 end
 
@@ -313,18 +288,18 @@ local function key_holder(id, task, key, key_for, now)
 end
 
 -- A new job, as the ten values and the fields from `a[i]` on say: id, task, queue, lane key, priority, due or "", delay or "", key,
--- key_for, client, number of fields and values, those. Returns the id of the job that is there, whether it is new, and
--- where the next one begins.
+-- key_for, client, number of fields and values, those. Returns the id of the job that is there in its place, "" if it was
+-- written, and where the next one begins.
 local function write(a, i, now, now_text, is_surely_new)
   local id, task, queue, key = a[i], a[i + 1], a[i + 2], a[i + 7]
   local job, beyond = P .. 'job:' .. id, i + 11 + tonumber(a[i + 10])
   if not is_surely_new and call('EXISTS', job) == 1 then
-    return id, 0, beyond
+    return id, beyond
   end
   if key ~= '' then
     local holder = key_holder(id, task, key, a[i + 8], now)
     if holder then
-      return holder, 0, beyond
+      return holder, beyond
     end
     call('HSET', P .. 'keys', task .. ':' .. key, id)
   end
@@ -350,7 +325,7 @@ local function write(a, i, now, now_text, is_surely_new)
     count_batch(a[beyond - 1], 'total', 1, now)
   end
   changed[#changed + 1] = id
-  return id, 1, beyond
+  return '', beyond
 end
 
 -- A batch, `batch:<id>`: when, sealed, total, succeeded, dead, cancelled, created_at, changed_at, finished_at, final_id, final

@@ -238,7 +238,7 @@ for i = settled, started - 1, 5 do
       local jobs, at = end_[6], 1
       while at <= #jobs do
         local _
-        _, _, at = write(jobs, at, now, now_text, false)
+        _, at = write(jobs, at, now, now_text, false)
       end
     end
     if passed then
